@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "data_ops/tokenizer/tokenizer.h"
+
+#include <algorithm>
+#include <limits>
+#include <new>
+#include <thread>
+#include <utility>
+
+#include "data_ops/tokenizer/verifying_encoder.h"
+#include "data_ops/tokenizer/word_encoder.h"
+#include "data_ops/tokenizer/work_split.h"
+#include "sentencepiece_processor.h"
+
+namespace data_ops {
+namespace {
+
+// A text costs its bytes and a constant, so that many empty texts are work too.
+constexpr size_t kTextCost = 32;
+// About a tenth of a millisecond of encoding; waking a thread takes a tenth of
+// that.
+constexpr size_t kMinCostPerThread = size_t{1} << 14;
+// Padded rows are written a few kilobytes of text at a time, while their ids
+// are still in the processor's cache.
+constexpr size_t kPaddedStepBytes = size_t{1} << 13;
+
+Status CheckOptions(const TokenizerOptions& options) {
+  if (options.num_threads < 0) {
+    return InvalidArgument("num_threads is " +
+                           std::to_string(options.num_threads) +
+                           "; it must be positive, or 0 for one thread per "
+                           "processor.");
+  }
+  if (!(options.verify_fraction >= 0 && options.verify_fraction <= 1)) {
+    return InvalidArgument("verify_fraction is " +
+                           std::to_string(options.verify_fraction) +
+                           "; it must be from 0 to 1.");
+  }
+  return Status();
+}
+
+Status CheckLayout(const PaddedLayout& layout, int vocab_size) {
+  if (layout.length < 1 ||
+      layout.length > std::numeric_limits<int32_t>::max()) {
+    return InvalidArgument("max_len is " + std::to_string(layout.length) +
+                           "; it must be at least 1 and fit in 32 bits.");
+  }
+  if (layout.eos && (*layout.eos < 0 || *layout.eos >= vocab_size)) {
+    return InvalidArgument("eos is " + std::to_string(*layout.eos) +
+                           "; it must be an id of the vocabulary, 0 to " +
+                           std::to_string(vocab_size - 1) +
+                           ", or None for rows without it.");
+  }
+  return Status();
+}
+
+Status CheckText(std::string_view text) {
+  if (text.size() <= Tokenizer::kMaxTextBytes) return Status();
+  return InvalidArgument(
+      "a text has " + std::to_string(text.size()) + " bytes; at most " +
+      std::to_string(Tokenizer::kMaxTextBytes) + " are accepted, split it.");
+}
+
+Status CheckTexts(const Tokenizer::Texts& texts) {
+  for (const std::string_view text : texts) {
+    if (Status status = CheckText(text); !status.ok()) return status;
+  }
+  return Status();
+}
+
+// Writes one row and returns how many of its ids are not padding.
+int32_t WriteRow(const int32_t* ids, size_t count, const PaddedLayout& layout,
+                 int32_t* row) {
+  int32_t* end = std::copy_n(ids, count, row);
+  if (layout.eos) *end++ = *layout.eos;
+  std::fill(end, row + layout.length, layout.pad);
+  return static_cast<int32_t>(end - row);
+}
+
+}  // namespace
+
+class Tokenizer::Lease {
+ public:
+  explicit Lease(const Tokenizer* tokenizer) : tokenizer_(*tokenizer) {
+    {
+      const std::lock_guard<std::mutex> lock(tokenizer_.mutex_);
+      if (!tokenizer_.idle_.empty()) {
+        worker_ = std::move(tokenizer_.idle_.back());
+        tokenizer_.idle_.pop_back();
+      }
+    }
+    if (worker_ == nullptr) {
+      auto encoder = tokenizer_.NewEncoder();
+      if (!encoder.ok()) {
+        status_ = encoder.status();
+        return;
+      }
+      worker_ = std::make_unique<Worker>();
+      worker_->encoder = std::move(encoder).value();
+    }
+    worker_->ids.clear();
+    worker_->ends.clear();
+  }
+
+  ~Lease() {
+    if (worker_ == nullptr) return;
+    const std::lock_guard<std::mutex> lock(tokenizer_.mutex_);
+    tokenizer_.idle_.push_back(std::move(worker_));
+  }
+
+  Lease(Lease&&) = delete;
+
+  const Status& status() const { return status_; }
+  Worker* operator->() const { return worker_.get(); }
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::unique_ptr<Worker> worker_;
+  Status status_;
+};
+
+StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Create(
+    std::string_view model, const TokenizerOptions& options) {
+  if (Status status = CheckOptions(options); !status.ok()) return status;
+  auto loaded = Model::Load(model, options.model);
+  if (!loaded.ok()) return loaded.status();
+  return std::unique_ptr<Tokenizer>(
+      new Tokenizer(std::move(loaded).value(), options));
+}
+
+StatusOr<std::unique_ptr<RowEncoder>> Tokenizer::NewReference() const {
+  if (options_.model.semantics == Semantics::kClassic) {
+    const auto library = model_->Library();
+    if (!library.ok()) return library.status();
+    return std::unique_ptr<RowEncoder>(
+        std::make_unique<LibraryEncoder>(library.value()));
+  }
+  return std::unique_ptr<RowEncoder>(std::make_unique<SentenceEncoder>(
+      model_->normalizer(), model_->lexicon()));
+}
+
+StatusOr<std::unique_ptr<RowEncoder>> Tokenizer::NewEncoder() const {
+  std::unique_ptr<RowEncoder> encoder;
+  switch (model_->traits().mode) {
+    case ExactMode::kLibrary:
+      return NewReference();
+    case ExactMode::kFullViterbi:
+      encoder = std::make_unique<SentenceEncoder>(model_->normalizer(),
+                                                  model_->lexicon());
+      break;
+    case ExactMode::kWordCache:
+      encoder = std::make_unique<WordEncoder>(
+          model_->normalizer(), model_->lexicon(), options_.cache_bytes);
+      break;
+  }
+  if (options_.verify_fraction > 0) {
+    auto reference = NewReference();
+    if (!reference.ok()) return reference.status();
+    encoder = std::make_unique<VerifyingEncoder>(std::move(encoder),
+                                                 std::move(reference).value(),
+                                                 options_.verify_fraction);
+  }
+  return encoder;
+}
+
+std::vector<size_t> Tokenizer::BordersByBytes(const Texts& texts) const {
+  const size_t threads =
+      options_.num_threads > 0
+          ? static_cast<size_t>(options_.num_threads)
+          : std::max<size_t>(1, std::thread::hardware_concurrency());
+  return BalancedBorders(texts.size(), threads, kMinCostPerThread,
+                         [&](size_t i) { return texts[i].size() + kTextCost; });
+}
+
+StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text) const {
+  if (Status status = CheckText(text); !status.ok()) return status;
+  const Lease worker(this);
+  if (!worker.status().ok()) return worker.status();
+  Status status =
+      worker->encoder->Encode(&text, 1, SIZE_MAX, &worker->ids, &worker->ends);
+  if (!status.ok()) return status;
+  const int32_t* ids = worker->ids.data();
+  return std::vector<int32_t>(ids, ids + worker->ids.size());
+}
+
+StatusOr<RaggedIds> Tokenizer::EncodeBatch(const Texts& texts) const {
+  if (Status status = CheckTexts(texts); !status.ok()) return status;
+  const std::vector<size_t> borders = BordersByBytes(texts);
+  const size_t parts = borders.size() - 1;
+  std::vector<std::unique_ptr<Lease>> workers(parts);
+  Status status =
+      RunParts(borders, [&](size_t part, size_t begin, size_t end) -> Status {
+        workers[part] = std::make_unique<Lease>(this);
+        const Lease& worker = *workers[part];
+        if (!worker.status().ok()) return worker.status();
+        // Rarely has a token less than two bytes; if it has, the room grows.
+        size_t bytes = 0;
+        for (size_t i = begin; i < end; ++i) bytes += texts[i].size();
+        worker->ids.Reserve(bytes / 2);
+        worker->ends.reserve(end - begin);
+        return worker->encoder->Encode(&texts[begin], end - begin, SIZE_MAX,
+                                       &worker->ids, &worker->ends);
+      });
+  if (!status.ok()) return status;
+
+  std::vector<size_t> offsets = {0};
+  for (const auto& worker : workers) {
+    offsets.push_back(offsets.back() + (*worker)->ids.size());
+  }
+  RaggedIds all;
+  all.values = LargeArray<int32_t>(offsets.back());
+  all.row_splits = LargeArray<int64_t>(texts.size() + 1);
+  all.row_splits.values[0] = 0;
+  status = RunParts(borders, [&](size_t part, size_t begin, size_t) -> Status {
+    const Lease& worker = *workers[part];
+    std::copy_n(worker->ids.data(), worker->ids.size(),
+                all.values.begin() + offsets[part]);
+    int64_t* splits = all.row_splits.begin() + begin + 1;
+    const auto base = static_cast<int64_t>(offsets[part]);
+    for (const int64_t end : worker->ends) *splits++ = base + end;
+    return Status();
+  });
+  if (!status.ok()) return status;
+  return all;
+}
+
+Status Tokenizer::EncodePadded(const Texts& texts, const PaddedLayout& layout,
+                               int32_t* ids, int32_t* lengths) const {
+  Status checked = CheckLayout(layout, model_->vocab_size());
+  if (checked.ok()) checked = CheckTexts(texts);
+  if (!checked.ok()) return checked;
+  const size_t length = static_cast<size_t>(layout.length);
+  const size_t room = length - (layout.eos ? 1 : 0);
+  return RunParts(
+      BordersByBytes(texts), [&](size_t, size_t begin, size_t end) -> Status {
+        const Lease worker(this);
+        if (!worker.status().ok()) return worker.status();
+        while (begin < end) {
+          size_t next = begin;
+          for (size_t bytes = 0; next < end && bytes < kPaddedStepBytes;) {
+            bytes += texts[next++].size() + kTextCost;
+          }
+          worker->ids.clear();
+          worker->ends.clear();
+          Status status = worker->encoder->Encode(
+              &texts[begin], next - begin, room, &worker->ids, &worker->ends);
+          if (!status.ok()) return status;
+          int64_t from = 0;
+          for (const int64_t to : worker->ends) {
+            const int32_t written = WriteRow(worker->ids.data() + from,
+                                             static_cast<size_t>(to - from),
+                                             layout, ids + begin * length);
+            if (lengths != nullptr) lengths[begin] = written;
+            from = to;
+            ++begin;
+          }
+        }
+        return Status();
+      });
+}
+
+StatusOr<std::vector<TokenSpan>> Tokenizer::EncodeWithSpans(
+    std::string_view text) const {
+  if (Status status = CheckText(text); !status.ok()) return status;
+  std::vector<TokenSpan> tokens;
+  if (model_->lexicon() != nullptr) {
+    SentenceEncoder(model_->normalizer(), model_->lexicon())
+        .EncodeWithSpans(text, &tokens);
+    return tokens;
+  }
+  const auto library = model_->Library();
+  if (!library.ok()) return library.status();
+  Status status =
+      LibraryEncoder(library.value()).EncodeWithSpans(text, &tokens);
+  if (!status.ok()) return status;
+  return tokens;
+}
+
+Status Tokenizer::CheckIds(const int32_t* ids, size_t count) const {
+  const int vocab_size = model_->vocab_size();
+  for (size_t i = 0; i < count; ++i) {
+    if (ids[i] >= 0 && ids[i] < vocab_size) continue;
+    return Status(StatusCode::kOutOfRange,
+                  "id " + std::to_string(ids[i]) +
+                      " is not in the vocabulary; ids are 0 to " +
+                      std::to_string(vocab_size - 1) + ".");
+  }
+  return Status();
+}
+
+StatusOr<std::string> Tokenizer::Decode(const int32_t* ids,
+                                        size_t count) const {
+  if (Status status = CheckIds(ids, count); !status.ok()) return status;
+  std::string text;
+  if (model_->decoder() != nullptr) {
+    model_->decoder()->Decode(ids, count, &text);
+    return text;
+  }
+  const auto library = model_->Library();
+  if (!library.ok()) return library.status();
+  const auto status =
+      library.value()->Decode(std::vector<int>(ids, ids + count), &text);
+  if (!status.ok()) {
+    return Status(StatusCode::kInternal,
+                  std::string("sentencepiece: ") + status.message());
+  }
+  return text;
+}
+
+StatusOr<std::string> Tokenizer::IdToPiece(int id) const {
+  if (Status status = CheckIds(&id, 1); !status.ok()) return status;
+  return model_->IdToPiece(id);
+}
+
+}  // namespace data_ops

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which flag sets which gin macro: the table behind `friendly_flags`, and nothing else."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+from typing import Any
+
+from prompt_tuning.config import dataset_config
+
+BUNDLED = "bundled"
+_SIZES = ("small", "base", "large", "xl", "xxl")
+MODELS = (BUNDLED, *(f"{family}_{size}" for family in ("t5_1_1", "mt5") for size in _SIZES))
+
+# {value of --prompt_init: gin file below prompts/, or None for the model file's own start}
+PROMPT_FILES = {
+    "class_labels": "from_class_labels",
+    "sampled_vocab": "from_sampled_vocab",
+    "uniform": None,
+    "string": "from_string",
+    "file": "from_file",
+}
+
+# The entry points, by the names that gin files bind.
+TRAIN, EVALUATE, INFER = "train", "evaluate", "infer"
+ALL = (TRAIN, EVALUATE, INFER)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a flag binds: a macro or `module.name.argument`, and the gin text for the value."""
+
+    key: str
+    text: Callable[[Any], str] = repr
+
+
+def _fixed(text: str) -> Callable[[Any], str]:
+    return lambda value: text
+
+
+@dataclasses.dataclass(frozen=True)
+class FriendlyFlag:
+    """One flag.
+
+    Attributes:
+        name: of the flag.
+        kind: "string", "integer", "float" or "list".
+        help: one sentence.
+        default: what holds without the flag, in words.
+        targets: what it binds, of that which the gin files have; none for a flag that chooses
+            files.
+        programs: the entry points that have it.
+    """
+
+    name: str
+    kind: str
+    help: str
+    default: str
+    targets: tuple[Target, ...]
+    programs: Sequence[str] = ALL
+
+    @property
+    def macro(self) -> str:
+        return self.targets[0].key if self.targets else "none"
+
+    @property
+    def example(self) -> str:
+        """`--model_dir=DIR`."""
+        endings = {"_dir": "DIR", "_file": "FILE", "vocabulary": "FILE", "checkpoint": "PATH"}
+        kinds = {"integer": "N", "float": "X", "list": "A,B", "string": "NAME"}
+        named = [word for ending, word in endings.items() if self.name.endswith(ending)]
+        return f"--{self.name}={(named or [kinds[self.kind]])[0]}"
+
+    @property
+    def full_help(self) -> str:
+        return f"{self.help} Default: {self.default}. Macro: {self.macro}."
+
+
+def _flag(name, kind, help, default, *targets, programs=ALL) -> FriendlyFlag:
+    made = tuple(t if isinstance(t, Target) else Target(t) for t in targets)
+    return FriendlyFlag(name, kind, help, default, made, programs)
+
+
+def _below(folder: str) -> Callable[[Any], str]:
+    return lambda model_dir: repr(f"{model_dir.rstrip('/')}/{folder}")
+
+
+def _file_flag(split: str) -> FriendlyFlag:
+    return _flag(
+        f"{split}_file",
+        "string",
+        f"TSV, CSV or JSONL file with the {split} rows.",
+        "none",
+        f"{split.upper()}_FILE",
+        # A later file wins: the table at the end is about the test rows where there are some.
+        Target("FINAL_EVAL_SPLIT", _fixed(repr(None if split == "train" else split))),
+        Target("MIXTURE_OR_TASK_NAME", _fixed(repr(dataset_config.FILE_TASK_NAME))),
+    )
+
+
+TABLE: tuple[FriendlyFlag, ...] = (
+    _flag(
+        "model",
+        "string",
+        f"{BUNDLED}, t5_1_1_SIZE or mt5_SIZE with SIZE one of {', '.join(_SIZES)}; chooses the gin "
+        "files where no --gin_file is given.",
+        BUNDLED,
+    ),
+    _flag(
+        "model_dir",
+        "string",
+        "Folder of the run: checkpoints, numpy prompts, metrics, config.gin.",
+        "for the bundled model a new folder below prompt_tuning_runs",
+        "MODEL_DIR",
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "model_dir",
+        "string",
+        "MODEL_DIR of a training run: its latest prompt is used, and the results are put there.",
+        "none",
+        "PROMPT_FILE",
+        Target("EVAL_OUTPUT_DIR", _below("eval")),
+        Target("INFER_OUTPUT_DIR", _below("infer")),
+        programs=(EVALUATE, INFER),
+    ),
+    _flag(
+        "input_file",
+        "string",
+        "Texts to answer: lines, or TSV, CSV or JSONL rows; - is standard input.",
+        "the examples of the task",
+        "INPUT_FILE",
+        Target("TEST_FILE"),
+        Target("MIXTURE_OR_TASK_NAME", _fixed(repr(dataset_config.FILE_TASK_NAME))),
+        Target("INFER_OUTPUT_DIR", _fixed("None")),
+        programs=(INFER,),
+    ),
+    _flag(
+        "output_file",
+        "string",
+        "Where the answers to --input_file go, one JSON line each; - is standard output.",
+        "-",
+        "OUTPUT_FILE",
+        programs=(INFER,),
+    ),
+    _flag(
+        "output_dir",
+        "string",
+        "Folder of the results.",
+        "eval or infer below --model_dir",
+        "EVAL_OUTPUT_DIR",
+        "INFER_OUTPUT_DIR",
+        programs=(EVALUATE, INFER),
+    ),
+    _flag(
+        "initial_checkpoint",
+        "string",
+        "Checkpoint of the frozen model in T5X's format.",
+        "the bundled model's",
+        "INITIAL_CHECKPOINT_PATH",
+        "CHECKPOINT_PATH",
+    ),
+    _flag(
+        "vocabulary",
+        "string",
+        "SentencePiece model file.",
+        "the model's own; for T5 and mT5 the public one",
+        "seqio.SentencePieceVocabulary.sentencepiece_model_file",
+    ),
+    _flag(
+        "task",
+        "string",
+        "Name of a SeqIO task or mixture.",
+        "bundled_reviews, or file_task with --train_file",
+        "MIXTURE_OR_TASK_NAME",
+    ),
+    _file_flag("train"),
+    _file_flag("validation"),
+    _file_flag("test"),
+    _flag(
+        "text_column",
+        "list",
+        "Names or numbers of the columns with text, comma-separated.",
+        "the fields of --input_template, or the one column that is not the label",
+        Target("TEXT_COLUMNS", lambda names: repr([_column(name) for name in names])),
+    ),
+    _flag(
+        "label_column",
+        "string",
+        "Name or number of the column with the label.",
+        "label",
+        Target("LABEL_COLUMN", lambda name: repr(_column(name))),
+    ),
+    _flag(
+        "label_words",
+        "list",
+        "The labels in order, comma-separated: what the model answers, and where the prompt starts "
+        "with --prompt_init=class_labels.",
+        "what the label column holds",
+        "LABEL_WORDS",
+        "CLASS_LABELS",
+    ),
+    _flag(
+        "input_template",
+        "string",
+        "How columns become one input, for example '{premise} {hypothesis}'.",
+        "the text column alone",
+        "INPUT_TEMPLATE",
+    ),
+    _flag(
+        "prompt_length",
+        "integer",
+        "Number of prompt positions.",
+        "100; bundled 20",
+        "PROMPT_LENGTH",
+    ),
+    _flag(
+        "prompt_init",
+        "string",
+        f"Where the prompt starts: {', '.join(PROMPT_FILES)}.",
+        "class_labels with --label_words, else sampled_vocab",
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "prompt_file",
+        "string",
+        "The prompt: an npy file, a numpy_checkpoints folder, a MODEL_DIR or a checkpoint.",
+        "none",
+        "PROMPT_FILE",
+    ),
+    _flag(
+        "prompt_string",
+        "string",
+        "The text of --prompt_init=string.",
+        "none",
+        "PROMPT_STRING",
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "train_steps",
+        "integer",
+        "Training steps of this run, not counting the checkpoint's own.",
+        "30000; bundled 150",
+        "TRAIN_STEPS_RELATIVE",
+        Target("TRAIN_STEPS", _fixed("None")),
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "batch_size", "integer", "Examples in a batch.", "32", "BATCH_SIZE", programs=(TRAIN,)
+    ),
+    _flag(
+        "batch_size",
+        "integer",
+        "Examples in a batch.",
+        "32",
+        "utils.DatasetConfig.batch_size",
+        programs=(EVALUATE, INFER),
+    ),
+    _flag(
+        "learning_rate",
+        "float",
+        "Learning rate.",
+        "0.3, constant",
+        "utils.create_learning_rate_scheduler.base_learning_rate",
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "seed",
+        "integer",
+        "Seed of the prompt's start, of dropout and of the order of the examples.",
+        "the clock; bundled 0",
+        "RANDOM_SEED",
+        "train/utils.DatasetConfig.seed",
+        programs=(TRAIN,),
+    ),
+    _flag("dropout_rate", "float", "Dropout.", "0.1; bundled 0.0", "DROPOUT_RATE"),
+    _flag(
+        "activation_dtype",
+        "string",
+        "float32 or bfloat16; parameters are float32 always.",
+        "bfloat16; bundled float32",
+        "ACTIVATION_DTYPE",
+    ),
+    _flag(
+        "inputs_length",
+        "integer",
+        "Longest input in tokens; longer ones are cut.",
+        "512; bundled 64",
+        "INPUTS_LENGTH",
+    ),
+    _flag(
+        "targets_length",
+        "integer",
+        "Longest target in tokens; longer ones are cut.",
+        "8; bundled 4",
+        "TARGETS_LENGTH",
+    ),
+    _flag(
+        "split",
+        "string",
+        "Split of the task.",
+        "test",
+        "utils.DatasetConfig.split",
+        programs=(EVALUATE, INFER),
+    ),
+    _flag(
+        "shard_id",
+        "integer",
+        "Which part of the examples to do, of infer.num_shards.",
+        "0",
+        "infer.shard_id",
+        programs=(INFER,),
+    ),
+    _flag(
+        "eval_period",
+        "integer",
+        "Steps between evaluations.",
+        "1000; bundled 50",
+        "EVAL_PERIOD",
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "checkpoint_period",
+        "integer",
+        "Steps between checkpoints.",
+        "1000; bundled 50",
+        "utils.SaveCheckpointConfig.period",
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "keep",
+        "integer",
+        "How many checkpoints to keep; all numpy prompts stay.",
+        "1",
+        "utils.SaveCheckpointConfig.keep",
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "baseline",
+        "string",
+        "none, or model_tuning to tune the whole model too and compare.",
+        "none",
+        "BASELINE",
+        programs=(TRAIN,),
+    ),
+)
+
+
+def _column(name: str) -> str | int:
+    return int(name) if name.isdigit() else name

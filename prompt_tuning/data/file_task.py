@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Examples from the user's own TSV, CSV or JSON Lines file, for classification or generation.
+
+Joins `row_reader` (bytes to rows) with `row_format` (rows to examples) and says file and line in
+every error. Deliberately does not know tokens or SeqIO, and imports no TensorFlow, so that a
+program that only predicts can read files with it too.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from absl import logging
+
+from prompt_tuning.data import row_format as row_format_lib
+from prompt_tuning.data import row_reader
+
+RowFormat = row_format_lib.RowFormat
+Example = row_format_lib.Example
+nearest = row_format_lib.nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples of one split.
+
+    Attributes:
+      inputs: n input texts.
+      targets: n target texts.
+      label_ids: int32 [n]; None where there are no label words.
+      skipped: how many bad rows were left out.
+    """
+
+    inputs: list[str]
+    targets: list[str]
+    label_ids: np.ndarray | None = None
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+class ExampleReader:
+    """Streams the examples of one file in memory that does not grow with the file.
+
+    `skipped` counts the bad rows that were left out in the latest pass.
+    """
+
+    def __init__(self, path: str, row_format: RowFormat = RowFormat()):
+        self.path = path
+        self.skipped = 0
+        self._format = row_format
+
+    def __iter__(self) -> Iterator[Example]:
+        """Yields the examples in file order.
+
+        Raises:
+          FileNotFoundError: there is no such file.
+          ValueError: the columns do not fit the file, the file has no usable row, or (without
+            `skip_bad_rows`) one row cannot be used.
+        """
+        self.skipped, count = 0, 0
+        problem = None
+        convert = None
+        for row in row_reader.read_rows(self.path, self._format.format, self._format.max_row_bytes):
+            where = f"{self.path}:{row.line}"
+            if convert is None:
+                # The first row decides the columns: it must be readable whatever comes later.
+                if isinstance(row, row_reader.BadRow):
+                    raise ValueError(f"{where}: {row.problem}")
+                convert = row_format_lib.RowConverter(self._format, row, where)
+                if convert.first_is_header:
+                    continue
+            try:
+                if isinstance(row, row_reader.BadRow):
+                    raise row_format_lib.RowError(row.problem)
+                example = convert(row)
+            except row_format_lib.RowError as error:
+                if not self._format.skip_bad_rows:
+                    raise ValueError(f"{where}: {error}") from None
+                problem = problem or f"{where}: {error}"
+                self.skipped += 1
+                continue
+            count += 1
+            yield example
+        if not count:
+            why = f"no row can be used, first because of {problem}" if problem else "it has no rows"
+            raise ValueError(f"{self.path} gives no example: {why}")
+        if problem:
+            logging.warning("%d bad rows left out, first because of %s", self.skipped, problem)
+
+
+def read_examples(path: str, row_format: RowFormat = RowFormat()) -> Examples:
+    """Reads a whole file; errors as `ExampleReader`."""
+    reader = ExampleReader(path, row_format)
+    inputs, targets, label_ids = [], [], []
+    for example in reader:
+        inputs.append(example.text)
+        targets.append(example.target)
+        label_ids.append(example.label_id)
+    labelled = row_format.label_words and row_format.label_column is not None
+    ids = np.array(label_ids, np.int32) if labelled else None
+    return Examples(inputs, targets, ids, reader.skipped)

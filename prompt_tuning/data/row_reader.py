@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of a TSV, CSV or JSON Lines file, one at a time.
+
+Knows files, encodings and line numbers. Deliberately does not know which column is text, what a
+label is, or what a token is; imports no TensorFlow. A row that cannot be used arrives as a `BadRow`
+in its place, so that the caller decides whether one bad row stops everything.
+"""
+
+import csv
+import dataclasses
+import gzip
+import io
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+FORMATS = ("tsv", "csv", "jsonl")
+
+# Longer rows are almost always a file of another kind; reading them would fill the memory.
+MAX_ROW_BYTES = 1 << 20
+
+_EXTENSIONS = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".tab": "tsv",
+    ".tsv": "tsv",
+}
+_GZIP_MAGIC = b"\x1f\x8b"
+_UTF8_BOM = b"\xef\xbb\xbf"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row and the line it starts on, from 1.
+
+    `cells` are the cells in file order (TSV, CSV) or the members of a JSON object.
+    """
+
+    line: int
+    cells: list[str] | dict[str, object]
+
+
+@dataclasses.dataclass(frozen=True)
+class BadRow:
+    """A row that could not be read: its line, from 1, and what is wrong with it."""
+
+    line: int
+    problem: str
+
+
+def file_format(path: str, given: str | None = None) -> str:
+    """The format of `path`: `given`, or what its extension says (looking through a final `.gz`).
+
+    Raises:
+      ValueError: `given` is no known format, or there is none and the extension says nothing.
+    """
+    if given is not None:
+        if given not in FORMATS:
+            raise ValueError(f"the file format {given!r} is not one of {', '.join(FORMATS)}.")
+        return given
+    stem, extension = os.path.splitext(os.path.basename(path))
+    if extension.lower() == ".gz":
+        extension = os.path.splitext(stem)[1]
+    known = _EXTENSIONS.get(extension.lower())
+    if known is None:
+        raise ValueError(
+            f"{path}: the extension {extension!r} does not tell the format; rename the file to one "
+            f"of {', '.join(_EXTENSIONS)} or give the format ({', '.join(FORMATS)})."
+        )
+    return known
+
+
+def read_rows(
+    path: str, format: str | None = None, max_row_bytes: int = MAX_ROW_BYTES
+) -> Iterator[Row | BadRow]:
+    """Reads `path` row by row in memory that does not grow with the file; skips blank lines.
+
+    TSV cells are taken as they stand (no quoting), CSV follows RFC 4180, JSON Lines holds one
+    object per line. The text must be UTF-8; a leading byte order mark is dropped. gzip is
+    recognised by content, whatever the name.
+
+    Args:
+      path: a local file.
+      format: "tsv", "csv" or "jsonl"; None goes by the extension.
+      max_row_bytes: a longer line is a bad row.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the format is unknown; the file is a directory, empty, or damaged gzip.
+    """
+    parse = {"tsv": _tsv_rows, "csv": _csv_rows, "jsonl": _jsonl_rows}[file_format(path, format)]
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"there is no file {path}; correct the flag that names it: --train_file, "
+            "--validation_file, --test_file or --input_file."
+        )
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a directory; give one of the files in it.")
+    with open(path, "rb") as raw:
+        magic = raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)]
+        if not magic:
+            raise ValueError(f"{path} is empty; it needs at least one row.")
+        is_gzip = magic == _GZIP_MAGIC
+        file = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
+        try:
+            yield from parse(_lines(file, max_row_bytes), max_row_bytes)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(f"{path} is damaged gzip ({error}); compress it again.") from None
+
+
+def _lines(file: BinaryIO, max_row_bytes: int) -> Iterator[tuple[int, str] | BadRow]:
+    """Yields (line number, text with its line end), or a bad row where a line is not UTF-8 text."""
+    offset, number = 0, 0
+    while data := file.readline(max_row_bytes + 1):
+        number += 1
+        start, offset = offset, offset + len(data)
+        if len(data) > max_row_bytes:
+            while data and not data.endswith(b"\n"):
+                data = file.readline(max_row_bytes + 1)
+                offset += len(data)
+            yield BadRow(number, f"the row is longer than {max_row_bytes} bytes; is this text?")
+            continue
+        if number == 1 and data.startswith(_UTF8_BOM):
+            data, start = data[len(_UTF8_BOM) :], start + len(_UTF8_BOM)
+        if (nul := data.find(b"\0")) >= 0:
+            yield BadRow(number, f"byte {start + nul} of the file is NUL; save it as UTF-8 text.")
+            continue
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            at = start + error.start
+            yield BadRow(number, f"byte {at} of the file is not UTF-8; save it as UTF-8 text.")
+            continue
+        yield number, text
+
+
+def _tsv_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
+    del max_row_bytes
+    for line in lines:
+        if isinstance(line, BadRow):
+            yield line
+            continue
+        number, text = line
+        if text := text.removesuffix("\n").removesuffix("\r"):
+            yield Row(number, text.split("\t"))
+
+
+def _jsonl_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
+    del max_row_bytes
+    for line in lines:
+        if isinstance(line, BadRow):
+            yield line
+            continue
+        number, text = line
+        if not text or text.isspace():
+            continue
+        try:
+            cells = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            yield BadRow(number, f"this is not JSON ({error}).")
+            continue
+        if isinstance(cells, dict):
+            yield Row(number, cells)
+        else:
+            kind = type(cells).__name__
+            yield BadRow(number, f"a row must be a JSON object, and this is a {kind}.")
+
+
+class _CsvLines:
+    """Feeds csv.reader with text lines; sets the unreadable ones and the row's start aside."""
+
+    def __init__(self, lines: Iterator):
+        self._lines = lines
+        self.bad: list[BadRow] = []
+        self.row_start = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> str:
+        for line in self._lines:
+            if isinstance(line, BadRow):
+                self.bad.append(line)
+                continue
+            number, text = line
+            self.row_start = self.row_start or number
+            return text
+        raise StopIteration
+
+
+def _csv_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
+    # The limit is a global of the csv module: raise it, but never lower it for other readers.
+    csv.field_size_limit(max(csv.field_size_limit(), max_row_bytes))
+    feed = _CsvLines(lines)
+    reader = csv.reader(feed, strict=True)
+    while True:
+        feed.row_start, problem = 0, None
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            cells, problem = [], f"this is not CSV ({error})."
+        bad, feed.bad = feed.bad, []
+        yield from bad
+        if problem:
+            yield BadRow(feed.row_start, problem)
+        elif cells is None:
+            return
+        elif cells:
+            yield Row(feed.row_start, cells)

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Texts in, answers out: one frozen model, one prompt or many, no task and no TensorFlow.
+
+    bank = prompt_bank.PromptBank(width=512)
+    bank.load("sst2", "/prompts/sst2.npy")
+    predictor = Predictor(model, params, vocabulary, prompts=bank)
+    predictor.predict([Request("a fine film .", prompt="sst2")])
+
+Rows are tokenised in windows, each window is sorted into batches of few widths
+(`length_batches`), and the results are given in the order of the rows. The compiled programs take
+parameters and prompts as arguments, so there is one for each width and kind of answer. Threads may
+share a predictor.
+
+Shapes: `n` rows, `B` batch, `T` input tokens, `L` target tokens, `P` prompt positions, `H` embed,
+`C` candidate labels, `K` decodes.
+"""
+
+import copy
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from prompt_tuning.inference import length_batches, prompt_bank, requests, row_encoder
+from prompt_tuning.models import label_search, models, request_sampling
+
+LENGTH_BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+
+Vocabulary = row_encoder.Vocabulary
+Request = requests.Request
+Prediction = requests.Prediction
+RowError = requests.RowError
+Sampling = request_sampling.Sampling
+Row = str | requests.Request
+
+
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    """What a compiled program gets besides parameters: `[B, T]`, `[B, 2]`, for the encoder."""
+
+    inputs: jax.Array
+    seeds: jax.Array
+    extra: Mapping[str, jax.Array]
+
+
+class Predictor:
+    """Decodes, and ranks or chooses labels, with one set of parameters."""
+
+    def __init__(
+        self,
+        model: models.EncoderDecoderModel,
+        params: Mapping[str, Any],
+        vocabulary: Vocabulary,
+        prompt: np.ndarray | jax.Array | str | None = None,
+        inputs_length: int = 512,
+        targets_length: int = 64,
+        batch_size: int = 32,
+        length_buckets: Sequence[int] = LENGTH_BUCKETS,
+        add_inputs_eos: bool = True,
+        window: int = 1024,
+        *,
+        prompts: prompt_bank.PromptBank | None = None,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        num_decodes: int | None = None,
+        return_all_decodes: bool = False,
+        report_bad_rows: bool = False,
+    ):
+        """Moves the parameters to the device; nothing is compiled yet.
+
+        Args:
+          model: Its `decode_fn` and defaults decide how `predict` decodes.
+          params: Flat names or a nested tree.
+          vocabulary: Of inputs and targets.
+          prompt: `[P, H]`, instead of the one in `params`; `[0, H]` is no prompt. None uses what
+            the model has. With `prompts`, the name of the prompt for rows that name none. Needs a
+            model with a `PromptedEncoder`.
+          inputs_length: The most input tokens, EOS included; what is longer is cut.
+          targets_length: The most tokens that `predict` decodes and that a label may have.
+          batch_size: `B`.
+          length_buckets: Widths that batches may have; `inputs_length` is always one.
+          add_inputs_eos: Whether inputs end with EOS; as the task was trained.
+          window: This many texts are sorted by length together. Smaller windows answer sooner,
+            larger ones pad less.
+          prompts: Where rows find the prompts that they name. It may change at any time: a window
+            of rows sees it as it is when the window begins.
+          sampling: `predict` samples like this, each row with random numbers of its own, whatever
+            the model's `decode_fn` is.
+          seed: Of all random numbers.
+          num_decodes: `K` of `predict`; None is the model's default.
+          return_all_decodes: Predictions hold all `K` answers; else the best one.
+          report_bad_rows: A row without text, with more tokens than `inputs_length` or with a
+            prompt that is not there gets a `RowError` for its answer. Else the first is answered
+            like any other, the second is cut and the third ends everything with a ValueError.
+
+        Raises:
+          ValueError: A number is not positive, or the prompt's shape or name does not fit.
+        """
+        for name, value in (
+            ("batch_size", batch_size),
+            ("targets_length", targets_length),
+            ("window", window),
+            ("num_decodes", 1 if num_decodes is None else num_decodes),
+        ):
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it must be at least 1")
+        self._model, self._vocabulary, self._prompts = model, vocabulary, prompts
+        self._params = jax.device_put(traverse_util.unflatten_dict(dict(params), sep="/"))
+        self._default_prompt, self._extra = self._check_prompt(prompt)
+        self._targets_length = targets_length
+        self._batch_size, self._window = batch_size, window
+        self._buckets = length_batches.usable_buckets(length_buckets, inputs_length)
+        self._encoder = row_encoder.RowEncoder(
+            vocabulary, inputs_length, add_inputs_eos, report_bad_rows
+        )
+        self._decode = jax.jit(
+            functools.partial(
+                _decode, model, targets_length, sampling, seed, num_decodes, return_all_decodes
+            )
+        )
+        self._label_scores = jax.jit(model.label_scores)
+        self._best_labels = jax.jit(functools.partial(label_search.best_labels, model))
+
+    def with_prompt(self, prompt: np.ndarray | jax.Array | str | None) -> "Predictor":
+        """The same with another prompt, see `prompt` above; parameters and programs are shared.
+
+        A prompt of a length that was used before costs no compilation.
+        """
+        other = copy.copy(self)
+        other._default_prompt, other._extra = self._check_prompt(prompt)
+        return other
+
+    def predict(self, rows: Iterable[Row]) -> list[Prediction | RowError]:
+        """Decodes an answer for each row, a text or a `Request`."""
+        return list(self.predict_stream(rows))
+
+    def predict_stream(self, rows: Iterable[Row]) -> Iterator[Prediction | RowError]:
+        """As `predict`, one window of rows at a time: `rows` may be endless."""
+
+        def decode(batch: _Batch) -> tuple[jax.Array, ...]:
+            return self._decode(self._params, batch.inputs, batch.seeds, **batch.extra)
+
+        def read(tokens: np.ndarray, scores: np.ndarray) -> Prediction:
+            answers = [
+                Prediction(self._vocabulary.decode(ids), float(score))
+                for ids, score in zip(tokens, scores, strict=True)
+            ]
+            return dataclasses.replace(answers[-1], others=tuple(answers[-2::-1]))
+
+        return self._map(rows, decode, read)
+
+    def score_labels(self, rows: Iterable[Row], labels: Sequence[str]) -> np.ndarray:
+        """Log-probability of each label as the answer to each row.
+
+        Args:
+          rows: `n` of them.
+          labels: `C` candidates.
+
+        Returns:
+          float32 `[n, C]`: natural logarithms, summed over the tokens of `label_tokens`. NaN for
+          rows with an error; `score_labels_stream` tells which.
+
+        Raises:
+          ValueError: There are no labels, two have the same tokens, or one is too long.
+        """
+        scores = [
+            np.full(len(labels), np.nan, np.float32) if isinstance(row, RowError) else row
+            for row in self.score_labels_stream(rows, labels)
+        ]
+        return np.stack(scores) if scores else np.zeros((0, len(labels)), np.float32)
+
+    def score_labels_stream(
+        self, rows: Iterable[Row], labels: Sequence[str]
+    ) -> Iterator[np.ndarray | RowError]:
+        """As `score_labels`, a float32 `[C]` for each row, one window of rows at a time."""
+        # Not a generator itself: labels are checked at the call, not at the first result.
+        candidates = jnp.asarray(label_tokens(self._vocabulary, labels, self._targets_length))
+
+        def score(batch: _Batch) -> tuple[jax.Array, ...]:
+            return (self._label_scores(self._params, batch.inputs, candidates, **batch.extra),)
+
+        return self._map(rows, score, lambda scores: scores)
+
+    def choose_label(
+        self, rows: Iterable[Row], labels: Sequence[str]
+    ) -> list[Prediction | RowError]:
+        """The likeliest label of each row: the first of `score_labels`, cheaper for many labels.
+
+        Raises:
+          ValueError: As for `score_labels`.
+        """
+        return list(self.choose_label_stream(rows, labels))
+
+    def choose_label_stream(
+        self, rows: Iterable[Row], labels: Sequence[str]
+    ) -> Iterator[Prediction | RowError]:
+        """As `choose_label`, one window of rows at a time."""
+        tree = label_search.label_tree(
+            label_tokens(self._vocabulary, labels, self._targets_length)
+        )
+
+        def choose(batch: _Batch) -> tuple[jax.Array, ...]:
+            return self._best_labels(self._params, batch.inputs, tree, **batch.extra)
+
+        return self._map(
+            rows, choose, lambda label, score: Prediction(labels[int(label)], float(score))
+        )
+
+    def _map(
+        self,
+        rows: Iterable[Row],
+        function: Callable[[_Batch], tuple[jax.Array, ...]],
+        read: Callable[..., Any],
+    ) -> Iterator[Any]:
+        """`read` of what `function` says of each row, or the row's error; in order."""
+        stream, first = map(requests.as_request, rows), 0
+        while window := list(itertools.islice(stream, self._window)):
+            yield from self._answer(window, first, function, read)
+            first += len(window)
+
+    def _answer(
+        self,
+        window: Sequence[Request],
+        first: int,
+        function: Callable[[_Batch], tuple[jax.Array, ...]],
+        read: Callable[..., Any],
+    ) -> list[Any]:
+        table = None if self._prompts is None else self._prompts.snapshot()
+        encoded = self._encoder.encode(window, table, self._default_prompt, first)
+        batches = length_batches.plan(encoded.lengths, self._batch_size, self._buckets)
+        # All batches are queued before the first is fetched: the device never waits.
+        results = [
+            function(
+                _Batch(
+                    jax.device_put(encoded.tokens[batch.rows, : batch.width]),
+                    jax.device_put(encoded.seeds[batch.rows]),
+                    self._extra if table is None else table.pick(encoded.slots[batch.rows]),
+                )
+            )
+            for batch in batches
+        ]
+        answers: list[Any] = [encoded.errors.get(row) for row in range(len(window))]
+        for batch, arrays in zip(batches, jax.device_get(results), strict=True):
+            values = zip(*(array[: batch.size] for array in arrays), strict=True)
+            for row, value in zip(encoded.rows[batch.rows[: batch.size]], values, strict=True):
+                answers[row] = read(*value)
+        return answers
+
+    def _check_prompt(
+        self, prompt: np.ndarray | jax.Array | str | None
+    ) -> tuple[str | None, dict[str, jax.Array]]:
+        """The name of the default prompt, and what the encoder gets if there is no bank."""
+        if prompt is None:
+            return None, {}
+        if isinstance(prompt, str):
+            table = None if self._prompts is None else self._prompts.snapshot().slots
+            if table is None or prompt not in table:
+                raise ValueError(prompt_bank.unknown_prompt(prompt, table or {}))
+            return prompt, {}
+        if self._prompts is not None:
+            raise ValueError(
+                "prompt is an array, but there is a bank of prompts too; add it to the bank and "
+                "give its name"
+            )
+        width = self._model.module.config.emb_dim
+        if prompt.ndim != 2 or prompt.shape[1] != width:
+            raise ValueError(
+                f"the prompt has shape {tuple(prompt.shape)}, the model needs (P, {width}); "
+                "choose a PROMPT_FILE that was trained for this model"
+            )
+        return None, {"prompt": jax.device_put(np.asarray(prompt, np.float32))}
+
+
+def label_tokens(
+    vocabulary: Vocabulary, labels: Sequence[str], targets_length: int = 64
+) -> np.ndarray:
+    """Tokens of candidate labels, int32 `[C, L]`, padded with 0.
+
+    They end with EOS only if one of them begins another: else EOS says nothing about which label it
+    is, and how likely a model finds it after a bare label word is noise in a ranking.
+
+    Raises:
+      ValueError: There are no labels, two have the same tokens, or one is too long.
+    """
+    if not labels:
+        raise ValueError("there are no labels to score; give at least one")
+    ids = [tuple(vocabulary.encode(label)) for label in labels]
+    first_with: dict[tuple[int, ...], str] = {}
+    for label, tokens in zip(labels, ids, strict=True):
+        if len(tokens) >= targets_length:
+            raise ValueError(
+                f"label {label!r} has {len(tokens) + 1} tokens with EOS, the limit is "
+                f"{targets_length}; shorten it or raise `targets_length`"
+            )
+        if tokens in first_with:
+            raise ValueError(
+                f"labels {first_with[tokens]!r} and {label!r} have the same tokens; "
+                "give labels that the vocabulary can tell apart"
+            )
+        first_with[tokens] = label
+    beginnings = {tokens[:length] for tokens in ids for length in range(len(tokens))}
+    if any(tokens in beginnings for tokens in ids):
+        ids = [(*tokens, vocabulary.eos_id) for tokens in ids]
+    width = max(len(tokens) for tokens in ids)
+    return np.array([tokens + (0,) * (width - len(tokens)) for tokens in ids], np.int32)
+
+
+def _decode(
+    model: models.EncoderDecoderModel,
+    length: int,
+    sampling: Sampling | None,
+    seed: int,
+    num_decodes: int | None,
+    return_all: bool,
+    params: Any,
+    inputs: jax.Array,
+    seeds: jax.Array,
+    **extra: Any,
+) -> tuple[jax.Array, jax.Array]:
+    """Tokens `[B, K, L]` and scores `[B, K]`, best last; `K` is 1 without `return_all`."""
+    if sampling is not None:
+        key = jax.random.key(seed)
+        keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.fold_in(key, s[0]), s[1]))(seeds)
+        tokens, scores = request_sampling.sample(
+            model, params, inputs, keys, length, sampling, num_decodes or 1, **extra
+        )
+    else:
+        batch = {
+            "encoder_input_tokens": inputs,
+            "decoder_input_tokens": jnp.zeros((inputs.shape[0], length), jnp.int32),
+        }
+        tokens, aux = model.predict_batch_with_aux(
+            params, batch, return_all_decodes=True, num_decodes=num_decodes, **extra
+        )
+        scores = aux["scores"]
+    return (tokens, scores) if return_all else (tokens[:, -1:], scores[:, -1:])

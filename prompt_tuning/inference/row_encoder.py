@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From requests to the arrays of a window: tokens, prompts, random seeds; or a row's error.
+
+Knows what is wrong with a row; what becomes of it is the caller's business.
+
+Shapes: `n` requests, `m` of them without an error, `T` input tokens.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from prompt_tuning.inference import prompt_bank, requests
+
+
+class BatchTokenizer(Protocol):
+    """Encodes many texts in one call."""
+
+    def encode_padded(
+        self, texts: Sequence[str], max_len: int, pad: int = 0, eos: int | None = 1
+    ) -> np.ndarray: ...
+
+
+class Vocabulary(Protocol):
+    """What is needed of `data_ops.vocabulary.SentencePieceVocabulary`."""
+
+    eos_id: int
+    tokenizer: BatchTokenizer
+
+    def encode(self, s: str) -> Sequence[int]: ...
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedRows:
+    """The requests of one window.
+
+    Attributes:
+      rows: int `[m]`, which requests the arrays are of.
+      tokens: int32 `[m, T]`, padded with 0.
+      slots: int `[m]`, places of their prompts in the bank; zeros without a bank.
+      seeds: uint32 `[m, 2]`, what each one's random numbers are made of.
+      errors: The others, by their place in the window.
+    """
+
+    rows: np.ndarray
+    tokens: np.ndarray
+    slots: np.ndarray
+    seeds: np.ndarray
+    errors: dict[int, requests.RowError]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int `[m]`, tokens of each row up to the last that is no padding."""
+        positions = np.arange(1, self.tokens.shape[1] + 1)
+        return np.max(np.where(self.tokens != 0, positions, 0), axis=1, initial=0)
+
+
+class RowEncoder:
+    """Encodes windows of requests, all in the same way."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, inputs_length: int, add_inputs_eos: bool, report_bad_rows: bool
+    ):
+        """Remembers how; see `predictor.Predictor` for the arguments."""
+        self._vocabulary = vocabulary
+        self._length = inputs_length
+        self._eos = vocabulary.eos_id if add_inputs_eos else None
+        self._report = report_bad_rows
+
+    def encode(
+        self,
+        window: Sequence[requests.Request],
+        table: prompt_bank.PromptTable | None = None,
+        default_prompt: str | None = None,
+        first: int = 0,
+    ) -> EncodedRows:
+        """Encodes a window.
+
+        Args:
+          window: `n` requests.
+          table: Where their prompts are.
+          default_prompt: Of the requests that name none.
+          first: Place in the stream of the window's first request.
+
+        Raises:
+          ValueError: A request has no prompt or an unknown one, and bad rows are not reported.
+        """
+        slots, errors = {}, {}
+        for row, request in enumerate(window):
+            found = self._slot(request, table, default_prompt)
+            if isinstance(found, requests.RowError):
+                errors[row] = found
+            else:
+                slots[row] = found
+        if errors and not self._report:
+            row, error = min(errors.items())
+            raise ValueError(f"row {first + row}: {error.message}")
+        tokens = self._tokens([window[row].text for row in slots])
+        rows, fits = np.array(list(slots), np.int64), np.ones(len(slots), bool)
+        if self._report:
+            fits = tokens[:, self._length] == 0
+            errors.update({row: self._too_long(window[row].text) for row in rows[~fits].tolist()})
+        seeds = [_seed(window[row], first + row) for row in rows]
+        return EncodedRows(
+            rows=rows[fits],
+            tokens=tokens[fits, : self._length],
+            slots=np.array(list(slots.values()), np.int32)[fits],
+            seeds=np.array(seeds, np.uint32).reshape(-1, 2)[fits],
+            errors=errors,
+        )
+
+    def _slot(
+        self,
+        request: requests.Request,
+        table: prompt_bank.PromptTable | None,
+        default_prompt: str | None,
+    ) -> int | requests.RowError:
+        if self._report and not request.text.strip():
+            return requests.RowError(requests.EMPTY, "the row has no text")
+        name = request.prompt or default_prompt
+        if table is None:
+            if name is None:
+                return 0
+            message = f"the row names the prompt {name!r}, but no prompts were loaded by name"
+            return requests.RowError(requests.UNKNOWN_PROMPT, message)
+        if name is None:
+            return requests.prompt_is_missing(list(table.slots))
+        if name not in table.slots:
+            message = prompt_bank.unknown_prompt(name, table.slots)
+            return requests.RowError(requests.UNKNOWN_PROMPT, message)
+        return table.slots[name]
+
+    def _tokens(self, texts: Sequence[str]) -> np.ndarray:
+        """int32 `[n, T]`; one more column, which only too long texts reach, if those matter."""
+        length = self._length + (1 if self._report else 0)
+        if not texts:
+            return np.zeros((0, length), np.int32)
+        return self._vocabulary.tokenizer.encode_padded(texts, max_len=length, pad=0, eos=self._eos)
+
+    def _too_long(self, text: str) -> requests.RowError:
+        count = len(self._vocabulary.encode(text)) + (self._eos is not None)
+        return requests.RowError(
+            requests.TOO_LONG,
+            f"the text has {count} tokens, the limit is {self._length}; shorten it or raise "
+            "`inputs_length`",
+        )
+
+
+def _seed(request: requests.Request, place: int) -> tuple[int, int]:
+    """Differs between a seed that was asked for and a place in the stream."""
+    return (0, place % 2**32) if request.seed is None else (1, request.seed)

@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""T5 1.1 as a network: encoder, decoder, and the transformer that joins them.
+
+Knows tokens, masks and padding, but no prompt, no loss and no search. What puts a prompt before
+the input is a subclass of `Encoder`: it overrides `embed` (more positions) and, where it must,
+`attention_mask`; whatever keyword arguments it takes travel through `encode(**extra)`.
+
+Two facts of T5X's models that are easy to lose, because they only show at padding:
+* after every norm, positions that hold no token are multiplied by zero;
+* token 0 is both padding and the first decoder input, so the decoder keeps position 0, every
+  token above 0, and every position whose successor is above 0.
+
+Shape letters are those of ARCHITECTURE.md.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from prompt_tuning.models import layers, t5_config
+
+Array = jax.Array
+T5Config = t5_config.T5Config
+# One (keys, values) pair per decoder layer, each `[B, positions, N, D]`.
+KeysValues = tuple[tuple[Array, Array], ...]
+Cache = dict[str, Any]
+
+
+def make_norm(cfg: T5Config) -> layers.T5LayerNorm:
+    """The norm of a stack of these sizes."""
+    return layers.T5LayerNorm(cfg.dtype)
+
+
+def make_attention(
+    cfg: T5Config, attention_class: type[layers.MultiHeadAttention] = layers.MultiHeadAttention
+) -> layers.MultiHeadAttention:
+    """The attention of a stack of these sizes."""
+    return attention_class(
+        num_heads=cfg.num_heads,
+        head_dim=cfg.head_dim,
+        features=cfg.emb_dim,
+        dropout_rate=cfg.dropout_rate,
+        dtype=cfg.dtype,
+        kernel_init=nn.initializers.variance_scaling(cfg.scale, "fan_in", "normal"),
+    )
+
+
+def make_mlp(cfg: T5Config, mlp_class: type[layers.MlpBlock] = layers.MlpBlock) -> layers.MlpBlock:
+    """The MLP of a stack of these sizes."""
+    return mlp_class(
+        intermediate_dim=cfg.mlp_dim,
+        activations=cfg.mlp_activations,
+        dropout_rate=cfg.dropout_rate,
+        dtype=cfg.dtype,
+        kernel_init=nn.initializers.variance_scaling(cfg.scale, "fan_in", "truncated_normal"),
+    )
+
+
+def make_relpos_bias(cfg: T5Config, bidirectional: bool) -> layers.RelativePositionBiases:
+    """The one table of relative position biases of a stack of these sizes."""
+    return layers.RelativePositionBiases(
+        num_heads=cfg.num_heads,
+        num_buckets=cfg.relative_attention_num_buckets,
+        max_distance=cfg.relative_attention_max_distance,
+        bidirectional=bidirectional,
+        dtype=cfg.dtype,
+    )
+
+
+def make_head(cfg: T5Config, token_embedder: nn.Module) -> nn.Module:
+    """What turns positions into logits, in float32: a table of its own, not scaled, or the tokens'."""
+    if cfg.logits_via_embedding:
+        return layers.TiedHead(token_embedder)
+    return layers.Dense(
+        cfg.vocab_size,
+        jnp.dtype("float32"),
+        nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal"),
+    )
+
+
+class EncoderLayer(nn.Module):
+    """Pre-norm self-attention and MLP, each added to the residual stream.
+
+    A subclass may set `attention_class` and `mlp_class` to subclasses of what they are here.
+    """
+
+    config: T5Config
+    attention_class = layers.MultiHeadAttention
+    mlp_class = layers.MlpBlock
+
+    def setup(self) -> None:
+        cfg = self.config
+        self.pre_attention_layer_norm = make_norm(cfg)
+        self.attention = make_attention(cfg, self.attention_class)
+        self.post_attention_dropout = layers.dropout(cfg.dropout_rate)
+        self.pre_mlp_layer_norm = make_norm(cfg)
+        self.mlp = make_mlp(cfg, self.mlp_class)
+        self.post_mlp_dropout = layers.dropout(cfg.dropout_rate)
+
+    def __call__(self, x: Array, keep: Array, bias: Array, deterministic: bool) -> Array:
+        """`x` `[B, S, H]`, `keep` `[B, S, 1]` zeroes padding, `bias` `[B, N, S, S]`."""
+        y = self.pre_attention_layer_norm(x) * keep
+        y = self.attention(y, *self.attention.keys_values(y), bias, deterministic)
+        x = x + self.post_attention_dropout(y, deterministic=deterministic)
+        y = self.mlp(self.pre_mlp_layer_norm(x) * keep, deterministic)
+        return x + self.post_mlp_dropout(y, deterministic=deterministic)
+
+
+class Encoder(nn.Module):
+    """Tokens to encoded positions.
+
+    `embed`, `attention_mask` and `make_layer` are the hooks for subclasses.
+    """
+
+    config: T5Config
+    token_embedder: nn.Module
+
+    def setup(self) -> None:
+        cfg = self.config
+        self.input_dropout = layers.dropout(cfg.dropout_rate)
+        self.relpos_bias = make_relpos_bias(cfg, bidirectional=True)
+        self.layers = [self.make_layer() for _ in range(cfg.num_encoder_layers)]
+        self.encoder_norm = make_norm(cfg)
+        self.output_dropout = layers.dropout(cfg.dropout_rate)
+
+    def make_layer(self) -> EncoderLayer:
+        """A new layer; called once for each layer of the stack."""
+        return EncoderLayer(self.config)
+
+    def embed(self, tokens: Array) -> tuple[Array, Array]:
+        """`[B, T]` to what the first layer sees.
+
+        A subclass may return more positions than tokens and take keyword arguments of its own.
+
+        Returns:
+            `x` `[B, S, H]` before dropout, and `live` bool `[B, S]`: which positions are real.
+        """
+        return self.token_embedder(tokens), tokens > 0
+
+    def attention_mask(self, tokens: Array, live: Array) -> Array:
+        """Which position (axis 2) may attend to which (axis 3): `[B, 1, S, S]`."""
+        del tokens
+        return live[:, None, :, None] & live[:, None, None, :]
+
+    def __call__(
+        self, tokens: Array, deterministic: bool = True, **extra: Any
+    ) -> tuple[Array, Array]:
+        """`[B, T]` -> encoded `[B, S, H]` in the activation dtype, and `live` bool `[B, S]`."""
+        dtype = self.config.dtype
+        x, live = self.embed(tokens, **extra)
+        length = x.shape[1]
+        mask = self.attention_mask(tokens, live)
+        bias = layers.mask_to_bias(mask, dtype) + self.relpos_bias(length, length)
+        keep = live[:, :, None].astype(dtype)
+        x = self.input_dropout(x, deterministic=deterministic).astype(dtype)
+        for layer in self.layers:
+            x = layer(x, keep, bias, deterministic)
+        x = self.output_dropout(self.encoder_norm(x), deterministic=deterministic)
+        return x * keep, live
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm causal self-attention, attention to the encoded input, and MLP.
+
+    Its classes of attention and MLP are hooks as in `EncoderLayer`.
+    """
+
+    config: T5Config
+    attention_class = layers.MultiHeadAttention
+    mlp_class = layers.MlpBlock
+
+    def setup(self) -> None:
+        cfg = self.config
+        self.pre_self_attention_layer_norm = make_norm(cfg)
+        self.self_attention = make_attention(cfg, self.attention_class)
+        self.post_self_attention_dropout = layers.dropout(cfg.dropout_rate)
+        self.pre_cross_attention_layer_norm = make_norm(cfg)
+        self.encoder_decoder_attention = make_attention(cfg, self.attention_class)
+        self.post_cross_attention_dropout = layers.dropout(cfg.dropout_rate)
+        self.pre_mlp_layer_norm = make_norm(cfg)
+        self.mlp = make_mlp(cfg, self.mlp_class)
+        self.post_mlp_dropout = layers.dropout(cfg.dropout_rate)
+
+    def __call__(
+        self,
+        x: Array,
+        keep: Array,
+        self_bias: Array,
+        cross: tuple[Array, Array],
+        cross_bias: Array,
+        deterministic: bool,
+    ) -> Array:
+        """All target positions at once.
+
+        Args:
+            x: `[R, L, H]`, where R is a multiple of the encoded batch B.
+            keep: `[R, L, 1]`, zero at padding.
+            self_bias: `[R, N, L, L]`.
+            cross: keys and values of the encoded input, each `[B, S, N, D]`.
+            cross_bias: `[B, 1, R/B*L, S]`.
+            deterministic: no dropout.
+        """
+        y = self.pre_self_attention_layer_norm(x) * keep
+        y = self.self_attention(y, *self.self_attention.keys_values(y), self_bias, deterministic)
+        x = x + self.post_self_attention_dropout(y, deterministic=deterministic)
+        return self._rest(x, keep, cross, cross_bias, deterministic)
+
+    def step(
+        self,
+        x: Array,
+        cached: tuple[Array, Array],
+        index: Array,
+        self_bias: Array,
+        cross: tuple[Array, Array],
+        cross_bias: Array,
+    ) -> tuple[Array, tuple[Array, Array]]:
+        """One position `[R, 1, H]`; writes its key and value at `index` of the cached ones."""
+        y = self.pre_self_attention_layer_norm(x)
+        keys, values = (
+            jax.lax.dynamic_update_slice_in_dim(old, new, index, axis=1)
+            for old, new in zip(cached, self.self_attention.keys_values(y), strict=True)
+        )
+        x = x + self.self_attention(y, keys, values, self_bias, True)
+        return self._rest(x, None, cross, cross_bias, True), (keys, values)
+
+    def _rest(self, x, keep, cross, cross_bias, deterministic):
+        """Cross-attention and MLP; `keep` None keeps every position."""
+        y = self.pre_cross_attention_layer_norm(x)
+        y = y if keep is None else y * keep
+        y = self.encoder_decoder_attention(y, *cross, cross_bias, deterministic)
+        x = x + self.post_cross_attention_dropout(y, deterministic=deterministic)
+        y = self.pre_mlp_layer_norm(x)
+        y = self.mlp(y if keep is None else y * keep, deterministic)
+        return x + self.post_mlp_dropout(y, deterministic=deterministic)
+
+
+def decoder_keep(tokens: Array) -> Array:
+    """Which decoder positions count, bool `[R, L]`: 0 is padding and also the first input."""
+    real = tokens > 0
+    following = jnp.pad(real[:, 1:], ((0, 0), (0, 1)))
+    first = jnp.arange(tokens.shape[1])[None, :] == 0
+    return real | following | first
+
+
+class Decoder(nn.Module):
+    """Decoder tokens and encoded input to logits; all positions at once, or one with a cache."""
+
+    config: T5Config
+    token_embedder: nn.Module
+
+    def setup(self) -> None:
+        cfg = self.config
+        self.input_dropout = layers.dropout(cfg.dropout_rate)
+        self.relpos_bias = make_relpos_bias(cfg, bidirectional=False)
+        self.layers = [self.make_layer() for _ in range(cfg.num_decoder_layers)]
+        self.decoder_norm = make_norm(cfg)
+        self.output_dropout = layers.dropout(cfg.dropout_rate)
+        self.logits_dense = make_head(cfg, self.token_embedder)
+
+    def make_layer(self) -> DecoderLayer:
+        """A new layer; called once for each layer of the stack. The hook for subclasses."""
+        return DecoderLayer(self.config)
+
+    def __call__(
+        self,
+        encoded: Array,
+        live: Array,
+        input_tokens: Array,
+        target_tokens: Array,
+        deterministic: bool = True,
+    ) -> Array:
+        """Teacher-forced logits, float32 `[R, L, V]`.
+
+        `R` may be a multiple of the encoded batch: row `b*M + m` then reads `encoded[b]`.
+
+        Args:
+            encoded: `[B, S, H]`.
+            live: bool `[B, S]`, which encoded positions are real.
+            input_tokens: `[R, L]`, targets shifted right.
+            target_tokens: `[R, L]`; only positions above 0 attend and are attended to.
+            deterministic: no dropout.
+        """
+        dtype = self.config.dtype
+        length = input_tokens.shape[1]
+        real = target_tokens > 0
+        causal = jnp.tril(jnp.ones((length, length), bool))[None, None]
+        self_mask = causal & real[:, None, :, None] & real[:, None, None, :]
+        self_bias = layers.mask_to_bias(self_mask, dtype) + self.relpos_bias(length, length)
+        cross_mask = real.reshape(encoded.shape[0], -1)[:, None, :, None] & live[:, None, None, :]
+        cross_bias = layers.mask_to_bias(cross_mask, dtype)
+        keep = decoder_keep(input_tokens)[:, :, None].astype(dtype)
+        x = self.token_embedder(input_tokens)
+        x = self.input_dropout(x, deterministic=deterministic).astype(dtype)
+        for layer, cross in zip(self.layers, self.cross_keys_values(encoded), strict=True):
+            x = layer(x, keep, self_bias, cross, cross_bias, deterministic)
+        x = self.output_dropout(self.decoder_norm(x), deterministic=deterministic)
+        return self.logits_dense(x * keep)
+
+    def cross_keys_values(self, encoded: Array) -> KeysValues:
+        """Keys and values of the encoded input `[B, S, H]`, for every layer."""
+        return tuple(layer.encoder_decoder_attention.keys_values(encoded) for layer in self.layers)
+
+    def step(
+        self, tokens: Array, cache: Cache, cross: KeysValues, live: Array
+    ) -> tuple[Array, Cache]:
+        """Logits `[R, V]` after one more token `[R, 1]`, and the cache that includes it."""
+        dtype, index = self.config.dtype, cache["index"]
+        length = cache["layers"][0][0].shape[1]
+        past = (jnp.arange(length) <= index)[None, None, None, :]
+        self_bias = layers.mask_to_bias(past, dtype) + self.relpos_bias.at(index, length)
+        cross_bias = layers.mask_to_bias(live[:, None, None, :], dtype)
+        x, grown = self.token_embedder(tokens), []
+        for layer, cached, kv in zip(self.layers, cache["layers"], cross, strict=True):
+            x, cached = layer.step(x, cached, index, self_bias, kv, cross_bias)
+            grown.append(cached)
+        logits = self.logits_dense(self.decoder_norm(x))[:, 0]
+        return logits, {"index": index + 1, "layers": tuple(grown)}
+
+
+def init_cache(config: T5Config, rows: int, length: int) -> Cache:
+    """An empty decoder cache for `rows` sequences of at most `length` tokens."""
+    shape = (rows, length, config.num_heads, config.head_dim)
+    zeros = jnp.zeros(shape, config.dtype)
+    pairs = tuple((zeros, zeros) for _ in range(config.num_decoder_layers))
+    return {"index": jnp.zeros((), jnp.int32), "layers": pairs}
+
+
+class Transformer(nn.Module):
+    """Encoder and decoder over one token table.
+
+    `encoder_factory(config=..., token_embedder=...)` makes the encoder; a partially applied
+    subclass of `Encoder` is how a prompt gets in. A subclass may set `decoder_class`.
+    """
+
+    config: T5Config
+    encoder_factory: Callable[..., Encoder] = Encoder
+    decoder_class = Decoder
+
+    def setup(self) -> None:
+        cfg = self.config
+        self.token_embedder = layers.Embed(cfg.vocab_size, cfg.emb_dim, cfg.dtype)
+        self.encoder = self.encoder_factory(config=cfg, token_embedder=self.token_embedder)
+        self.decoder = self.decoder_class(config=cfg, token_embedder=self.token_embedder)
+
+    def encode(
+        self, encoder_input_tokens: Array, deterministic: bool = True, **extra: Any
+    ) -> tuple[Array, Array]:
+        """`[B, T]` -> encoded `[B, S, H]`, live bool `[B, S]`; `extra` goes to `Encoder.embed`."""
+        return self.encoder(encoder_input_tokens, deterministic, **extra)
+
+    def decode(
+        self,
+        encoded: Array,
+        live: Array,
+        decoder_input_tokens: Array,
+        decoder_target_tokens: Array,
+        deterministic: bool = True,
+    ) -> Array:
+        """Logits, float32 `[R, L, V]`; see `Decoder.__call__`."""
+        return self.decoder(
+            encoded, live, decoder_input_tokens, decoder_target_tokens, deterministic
+        )
+
+    def cross_keys_values(self, encoded: Array) -> KeysValues:
+        """What `decode_step` needs to know of the encoded input; computed once per input."""
+        return self.decoder.cross_keys_values(encoded)
+
+    def decode_step(
+        self, tokens: Array, cache: Cache, cross: KeysValues, live: Array
+    ) -> tuple[Array, Cache]:
+        """Logits `[R, V]` for the position after `tokens` `[R, 1]`; see `Decoder.step`."""
+        return self.decoder.step(tokens, cache, cross, live)
+
+    def __call__(
+        self,
+        encoder_input_tokens: Array,
+        decoder_input_tokens: Array,
+        decoder_target_tokens: Array,
+        deterministic: bool = True,
+        **extra: Any,
+    ) -> Array:
+        """Teacher-forced logits, float32 `[B, L, V]`."""
+        encoded, live = self.encode(encoder_input_tokens, deterministic, **extra)
+        return self.decode(
+            encoded, live, decoder_input_tokens, decoder_target_tokens, deterministic
+        )

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sizes of a T5 1.1, checked once where they enter.
+
+Knows which gin macro sets each field, so that an error can name it, but does not import gin.
+"""
+
+import dataclasses
+import difflib
+from typing import Any
+
+import jax.numpy as jnp
+
+from prompt_tuning.models import layers
+
+_POSITIVE_FIELDS = {
+    "vocab_size": "NUM_EMBEDDINGS",
+    "emb_dim": "EMBED_DIM",
+    "num_heads": "NUM_HEADS",
+    "head_dim": "HEAD_DIM",
+    "mlp_dim": "MLP_DIM",
+    "num_encoder_layers": "NUM_ENCODER_LAYERS",
+    "num_decoder_layers": "NUM_DECODER_LAYERS",
+    "relative_attention_num_buckets": "T5Config.relative_attention_num_buckets",
+    "relative_attention_max_distance": "T5Config.relative_attention_max_distance",
+}
+# Not float16: activations of T5 exceed its largest number.
+_DTYPES = ("bfloat16", "float32", "float64")
+
+
+@dataclasses.dataclass(frozen=True)
+class T5Config:
+    """Sizes of a T5 1.1. Field names are T5X's; the gin macro that sets each is in brackets.
+
+    Attributes:
+        vocab_size: rows of the embedding table [NUM_EMBEDDINGS].
+        emb_dim: model width H [EMBED_DIM].
+        num_heads: N [NUM_HEADS].
+        head_dim: D; `N * D` need not be H [HEAD_DIM].
+        mlp_dim: F [MLP_DIM].
+        num_encoder_layers: [NUM_ENCODER_LAYERS].
+        num_decoder_layers: [NUM_DECODER_LAYERS].
+        mlp_activations: one name per branch of the gated MLP.
+        dropout_rate: in `[0, 1)` [DROPOUT_RATE].
+        dtype: of activations; parameters are float32 always [ACTIVATION_DTYPE].
+        relative_attention_num_buckets: of each stack's one table.
+        relative_attention_max_distance: beyond it all distances share a bucket.
+        scale: multiplies the variance of initial kernels [SCALE].
+        logits_via_embedding: logits come from the token table, scaled, as in the original T5;
+            T5 1.1 has a table of its own for them.
+    """
+
+    vocab_size: int
+    emb_dim: int
+    num_heads: int
+    head_dim: int
+    mlp_dim: int
+    num_encoder_layers: int
+    num_decoder_layers: int
+    mlp_activations: tuple[str, ...] = ("gelu", "linear")
+    dropout_rate: float = 0.0
+    dtype: Any = "bfloat16"
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    scale: float = 1.0
+    logits_via_embedding: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", _activation_dtype(self.dtype))
+        object.__setattr__(self, "mlp_activations", tuple(self.mlp_activations))
+        for field, macro in _POSITIVE_FIELDS.items():
+            value = getattr(self, field)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(
+                    f"T5Config.{field} is {value!r}; it must be an integer above 0. Set {macro}."
+                )
+        if not 0.0 <= self.dropout_rate < 1.0:
+            raise ValueError(
+                f"T5Config.dropout_rate is {self.dropout_rate!r}; it must be at least 0 and below "
+                "1. Set DROPOUT_RATE."
+            )
+        if not self.scale > 0.0:
+            raise ValueError(f"T5Config.scale is {self.scale!r}; it must be above 0. Set SCALE.")
+        self._check_activations()
+        self._check_buckets()
+
+    def _check_activations(self) -> None:
+        if not self.mlp_activations:
+            raise ValueError(
+                "T5Config.mlp_activations is empty; T5 1.1 has ('gelu', 'linear'). "
+                "Set T5Config.mlp_activations."
+            )
+        for name in self.mlp_activations:
+            if name not in layers.ACTIVATION_NAMES:
+                raise ValueError(
+                    f"T5Config.mlp_activations has {name!r}; accepted are "
+                    f"{', '.join(layers.ACTIVATION_NAMES)}{_nearest(name, layers.ACTIVATION_NAMES)}"
+                    ". Set T5Config.mlp_activations."
+                )
+
+    def _check_buckets(self) -> None:
+        buckets = self.relative_attention_num_buckets
+        distance = self.relative_attention_max_distance
+        # The encoder halves the buckets twice: per sign, then into exact and logarithmic ones.
+        if buckets % 4 or distance <= buckets // 2:
+            raise ValueError(
+                f"T5Config has relative_attention_num_buckets={buckets} and "
+                f"relative_attention_max_distance={distance}; the first must be a multiple of 4 "
+                "and the second more than half of it (T5: 32 and 128). Set them on T5Config."
+            )
+
+
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _activation_dtype(dtype: Any) -> jnp.dtype:
+    try:
+        result = jnp.dtype(dtype)
+    except TypeError:
+        result = None
+    if result is None or result.name not in _DTYPES:
+        raise ValueError(
+            f"T5Config.dtype is {dtype!r}; accepted are {', '.join(_DTYPES)}"
+            f"{_nearest(dtype, _DTYPES)}. Set ACTIVATION_DTYPE."
+        )
+    return result

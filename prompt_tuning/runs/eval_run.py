@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An evaluation run: T5X's `evaluate`, checkpoints with one prompt on one split.
+
+The prompt comes from its initializer (`prompts/from_file.gin`) or from the checkpoint itself. One
+checkpoint is the rule; the mode "all" evaluates those of a model directory one after the other.
+"""
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from prompt_tuning.config import checkpoint_config, dataset_config
+from prompt_tuning.runs import (
+    compilation_cache,
+    evaluation,
+    initialization,
+    restore_paths,
+    summary,
+)
+
+_SHAPE_LENGTH = 8  # Any length: parameters do not depend on it.
+
+
+def evaluate(
+    *,
+    model: Any,
+    dataset_cfg: dataset_config.DatasetConfig,
+    restore_checkpoint_cfg: checkpoint_config.RestoreCheckpointConfig,
+    partitioner: Any = None,
+    output_dir: str,
+    inference_evaluator_cls: Any = None,
+    summarize_config_fn: Callable[..., None] | None = None,
+    fallback_init_rng: int | None = None,
+    without_prompt: bool = True,
+) -> dict[str, Any]:
+    """Evaluates checkpoints on a task, prints a table for each, writes upstream's files.
+
+    Args:
+      model: `models.EncoderDecoderModel`.
+      dataset_cfg: the task and split.
+      restore_checkpoint_cfg: the frozen model. With the mode "all", checkpoints that
+        `eval.{task}.ckpt` lists already are passed over, so a stopped evaluation goes on.
+      partitioner: mesh settings; one device is used.
+      output_dir: gets `inference_eval/`, `eval.{task}.ckpt`, `config.gin` and `summary.json`.
+      inference_evaluator_cls: accepted for T5X's files, without effect.
+      summarize_config_fn: called as `(output_dir)`.
+      fallback_init_rng: seed of parameters that the checkpoint lacks; None is 0.
+      without_prompt: evaluate the frozen model alone, too.
+
+    Returns:
+      The figures of `summary.json`: those of the last checkpoint.
+
+    Raises:
+      ValueError, FileNotFoundError: a setting, a file or a checkpoint is not usable.
+    """
+    del partitioner, inference_evaluator_cls
+    started = time.monotonic()
+    compilation_cache.enable()
+    if not evaluation.has_split(dataset_cfg):
+        raise ValueError(
+            f"there is no file for the split {dataset_cfg.split!r}; set --{dataset_cfg.split}_file, "
+            "or another --split."
+        )
+    paths = _paths_to_evaluate(restore_checkpoint_cfg, output_dir, dataset_cfg)
+    if not paths:
+        print(f"every checkpoint was evaluated already, as {output_dir} says", file=sys.stderr)
+        return summary.read(output_dir) or {}
+    evaluator = evaluation.SplitEvaluator(
+        model, dataset_cfg, model.input_vocabulary, output_dir=output_dir
+    )
+    figures: dict[str, Any] = {}
+    for path in paths:
+        config = dataclasses.replace(restore_checkpoint_cfg, path=path, mode="specific")
+        figures = _figures(model, evaluator, config, fallback_init_rng or 0, without_prompt)
+        figures["wall_seconds"] = time.monotonic() - started
+        os.makedirs(output_dir, exist_ok=True)
+        if summarize_config_fn is not None:
+            summarize_config_fn(output_dir)
+        _note_checkpoint(output_dir, evaluator.task, path)
+        file = summary.write(output_dir, figures)
+        notes = [f"files: {os.path.join(output_dir, 'inference_eval')}, {file}"]
+        if len(paths) > 1:
+            notes.insert(0, f"checkpoint: {path}")
+        summary.show(figures, notes)
+    return figures
+
+
+def _figures(model, evaluator, config, seed: int, without_prompt: bool) -> dict[str, Any]:
+    """What one checkpoint is worth, without and with its prompt."""
+    shape = (1, _SHAPE_LENGTH)
+    initial = initialization.initial_parameters(
+        model,
+        {"encoder_input_tokens": shape, "decoder_input_tokens": shape},
+        jax.random.PRNGKey(seed),
+        config,
+    )
+    params = jax.device_put(initial.params)
+    figures: dict[str, Any] = {}
+    if without_prompt:
+        extra = evaluation.no_prompt(model)
+        figures |= _suffixed(evaluator.figures(params, initial.step, extra), "without_prompt")
+    figures |= _suffixed(evaluator.figures(params, initial.step), "with_prompt")
+    return figures | {
+        "task": evaluator.task,
+        "split": evaluator.split,
+        "checkpoint": config.path,
+        "step": initial.step,
+    }
+
+
+def _paths_to_evaluate(restore, output_dir: str, dataset_cfg) -> list[str]:
+    found = restore_paths.restore_paths(restore)
+    if restore.mode != "all":
+        return found
+    try:
+        with open(
+            _list_file(output_dir, dataset_cfg.mixture_or_task_name), encoding="utf-8"
+        ) as file:
+            done = set(file.read().splitlines())
+    except FileNotFoundError:
+        return found
+    return [path for path in found if path not in done]
+
+
+def _suffixed(figures: dict[str, float], suffix: str) -> dict[str, float]:
+    return {f"{name}_{suffix}": value for name, value in figures.items()}
+
+
+def _list_file(output_dir: str, task: str) -> str:
+    return os.path.join(output_dir, f"eval.{task}.ckpt")
+
+
+def _note_checkpoint(output_dir: str, task: str, path: str) -> None:
+    """Adds a line to `eval.{task}.ckpt`, T5X's list of what was evaluated."""
+    with open(_list_file(output_dir, task), "a", encoding="utf-8") as file:
+        file.write(path + "\n")

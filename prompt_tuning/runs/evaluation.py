@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluates sets of parameters on one split of a task, as often as a run asks.
+
+Joins `data.evaluation` (examples, metrics, files) with a model (predictions, label scores). The compiled
+functions take the parameters as arguments, so a new prompt costs no compilation.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from prompt_tuning.config import dataset_config
+from prompt_tuning.data import evaluation, tasks
+from prompt_tuning.inference import length_batches, predictor
+
+# Widths of encoder inputs in training; a batch gets the smallest that holds its longest row.
+INPUT_BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+# Coarser ones for evaluation, where a search is compiled for each and runs but a few times.
+_EVALUATION_BUCKETS = (32, 64, 128, 256, 512, 1024)
+
+# Name in the evaluator's results -> (name in summary.json, factor).
+_FIGURES = {
+    "rank_accuracy": ("accuracy", 0.01),
+    "rank_auc": ("auc", 1.0),
+    "accuracy": ("exact_match", 0.01),
+}
+
+
+def no_prompt(model: Any) -> dict[str, jax.Array]:
+    """Arguments for the encoder that mean "no prompt": a prompt of length 0."""
+    config = model.module.config
+    return {"prompt": jnp.zeros((0, config.emb_dim), jnp.float32)}
+
+
+def has_split(config: dataset_config.DatasetConfig, split: str | None = None) -> bool:
+    """Whether the user's files hold the split; tasks of SeqIO are asked when they are opened."""
+    files = config.file_task
+    if files is None or config.mixture_or_task_name != dataset_config.FILE_TASK_NAME:
+        return True
+    return bool(files.files.get(split or config.split))
+
+
+class SplitEvaluator:
+    """One split of a task, prepared once, and the compiled functions of a model."""
+
+    def __init__(
+        self,
+        model: Any,
+        config: dataset_config.DatasetConfig,
+        vocabulary: Any,
+        *,
+        split: str | None = None,
+        output_dir: str | None = None,
+    ):
+        """Reads and tokenises the examples.
+
+        Args:
+          model: has `predict_batch`, `score_batch` and `label_scores`.
+          config: the task; its split unless `split` is given.
+          vocabulary: of the model; tasks over the user's files are tokenised with it.
+          split: instead of the config's.
+          output_dir: gets upstream's `inference_eval` files; None writes none.
+
+        Raises:
+          ValueError: there is no such task or split, or a file cannot be read.
+        """
+        tasks.from_config(config, vocabulary)
+        self.task, self.split = config.mixture_or_task_name, split or config.split
+        self._vocabulary = vocabulary
+        self._batch_size = config.batch_size
+        lengths = config.task_feature_lengths
+        self._max_inputs = lengths["inputs"] if lengths else _EVALUATION_BUCKETS[-1]
+        self._evaluator = evaluation.TaskEvaluator(
+            self.task,
+            self.split,
+            batch_size=config.batch_size,
+            task_feature_lengths=lengths,
+            output_dir=output_dir,
+            input_buckets=_EVALUATION_BUCKETS,
+            use_cached=config.use_cached,
+        )
+        self._predict = jax.jit(_flat(model.predict_batch))
+        self._score = jax.jit(_flat(model.score_batch))
+        self._label_scores = jax.jit(_flat(model.label_scores))
+
+    def metrics(
+        self, params: Mapping[str, jax.Array], step: int, extra: Mapping[str, Any] | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Returns {task: {metric: value}} of flat `params`; `extra` goes to the encoder."""
+        extra = dict(extra or {})
+
+        def predict(batch):
+            return jax.device_get(self._predict(params, _device(batch), **extra))
+
+        def score(batch):
+            return jax.device_get(self._score(params, _device(batch), **extra))
+
+        def score_labels(texts, labels):
+            return self._score_texts(params, texts, labels, extra)
+
+        return self._evaluator.evaluate(predict, score_labels, step=step, score_fn=score)
+
+    def figures(
+        self, params: Mapping[str, jax.Array], step: int, extra: Mapping[str, Any] | None = None
+    ) -> dict[str, float]:
+        """Returns the figures of `summary.json` without their suffix, e.g. {"accuracy": 0.98}.
+
+        `accuracy` ranks the label words by their likelihood where the task has label words, else it is
+        the exact match of the decoded text. All but the AUC are shares of 1, averaged over the tasks of
+        a mixture.
+        """
+        found: dict[str, list[float]] = {}
+        for values in self.metrics(params, step, extra).values():
+            for name, (figure, factor) in _FIGURES.items():
+                if name in values:
+                    found.setdefault(figure, []).append(factor * float(values[name]))
+        figures = {name: float(np.mean(values)) for name, values in found.items()}
+        if "exact_match" in figures:
+            figures.setdefault("accuracy", figures["exact_match"])
+        return figures
+
+    def _score_texts(
+        self, params, texts: Sequence[str], labels: Sequence[str], extra
+    ) -> np.ndarray:
+        """Log-likelihoods [n, C], computed on batches of similar length."""
+        task = tasks.ensure_registered(self.task)
+        features = task.output_features
+        eos = 1 if features["inputs"].add_eos else None
+        tokenizer = self._vocabulary.tokenizer
+        tokens = tokenizer.encode_padded(list(texts), self._max_inputs, 0, eos)
+        candidates = jnp.asarray(predictor.label_tokens(self._vocabulary, labels))
+        scores = np.zeros((len(texts), len(labels)), np.float32)
+        buckets = length_batches.usable_buckets(_EVALUATION_BUCKETS, self._max_inputs)
+        for batch in length_batches.plan((tokens > 0).sum(axis=1), self._batch_size, buckets):
+            inputs = jnp.asarray(tokens[batch.rows, : batch.width])
+            result = jax.device_get(self._label_scores(params, inputs, candidates, **extra))
+            scores[batch.rows[: batch.size]] = result[: batch.size]
+        return scores
+
+
+def _device(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+    return {name: jnp.asarray(rows) for name, rows in batch.items()}
+
+
+def _flat(function):
+    """`function` of the nested tree as a function of flat parameters."""
+
+    def call(params, *arguments, **extra):
+        return function(traverse_util.unflatten_dict(dict(params), sep="/"), *arguments, **extra)
+
+    return call

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters a run starts from: read from a checkpoint, and drawn where it has none.
+
+Joins `checkpoints` (names and arrays) with a model (what it needs). Knows no optimizer and no data.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from prompt_tuning.checkpoints import assignment, fingerprint, scanned_layers, t5x_format
+from prompt_tuning.runs import restore_paths
+
+Shapes = Mapping[str, tuple[int, ...]]
+_TARGET = "target/"
+
+
+@dataclasses.dataclass(frozen=True)
+class InitialParameters:
+    """Parameters before the first step.
+
+    Attributes:
+      params: all of them, flat, numpy: `{"encoder/prompt/prompt/prompt": [P, H], ...}`.
+      step: of the checkpoint; 0 without one.
+      fingerprint: `checkpoints.fingerprint` of the arrays that the checkpoint gave; "" without one.
+      drawn: names of the parameters that the checkpoint did not give.
+    """
+
+    params: dict[str, np.ndarray]
+    step: int
+    fingerprint: str
+    drawn: tuple[str, ...]
+
+
+def parameter_shapes(model: Any, input_shapes: Shapes) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns name -> shape of every parameter; nothing is computed."""
+    variables = jax.eval_shape(
+        lambda rng: model.get_initial_variables(rng, input_shapes), jax.random.key(0)
+    )
+    return traverse_util.flatten_dict(variables["params"], sep="/")
+
+
+def draw(
+    model: Any, input_shapes: Shapes, rng: jax.Array, names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Draws the named parameters as T5X would draw them with `rng`.
+
+    The others are not computed: the compiler drops what no output needs.
+    """
+    if not names:
+        return {}
+
+    def initialize(key):
+        variables = model.get_initial_variables(key, input_shapes)
+        params = traverse_util.flatten_dict(variables["params"], sep="/")
+        return {name: params[name] for name in names}
+
+    return jax.device_get(jax.jit(initialize)(rng))
+
+
+def initial_parameters(
+    model: Any, input_shapes: Shapes, rng: jax.Array, restore: Any | None = None
+) -> InitialParameters:
+    """Reads the parameters of `restore`, and draws those that it leaves out.
+
+    Args:
+      model: has `get_initial_variables`.
+      input_shapes: `{"encoder_input_tokens": (B, T), "decoder_input_tokens": (B, L)}`.
+      rng: a JAX key; T5X's `init_rng`.
+      restore: `config.checkpoint_config.RestoreCheckpointConfig`, or None for all from scratch.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint at the path.
+      ValueError: the checkpoint does not fit the model; names what does not, and the nearest.
+    """
+    shapes = parameter_shapes(model, input_shapes)
+    if restore is None:
+        names = tuple(sorted(shapes))
+        return InitialParameters(draw(model, input_shapes, rng, names), 0, "", names)
+    checkpoint = t5x_format.open_checkpoint(restore_paths.single_restore_path(restore))
+    leaves = scanned_layers.share_biases(scanned_layers.unstack(checkpoint.leaves))
+    checkpoint = dataclasses.replace(checkpoint, leaves=leaves)
+    sources = _sources(checkpoint, shapes, restore)
+    leaves = {name: checkpoint.leaves[source] for name, source in sources.items() if source}
+    _check_shapes(leaves, shapes, checkpoint.directory)
+    drawn = tuple(sorted(name for name, source in sources.items() if source is None))
+    params = t5x_format.read_arrays(leaves, restore.dtype or "float32")
+    # Of the file's values: a cast to a narrower type would give another fingerprint.
+    base = fingerprint.fingerprint(leaves if restore.dtype == "bfloat16" else params)
+    params.update(draw(model, input_shapes, rng, drawn))
+    return InitialParameters(dict(sorted(params.items())), checkpoint.step, base, drawn)
+
+
+def _sources(checkpoint, shapes, restore) -> dict[str, str | None]:
+    """Model parameter -> the checkpoint's leaf, or None for "draw it"."""
+    assigned = assignment.apply_assignment_map(
+        checkpoint.leaves,
+        [_TARGET + name for name in sorted(shapes)],
+        restore.assignment_map,
+        fallback_to_scratch=restore.fallback_to_scratch,
+        strict=restore.strict,
+    )
+    sources = {name.removeprefix(_TARGET): source for name, source in assigned.items()}
+    drawn = [name for name, source in sources.items() if source is None]
+    if drawn and not restore.fallback_to_scratch:
+        near = difflib.get_close_matches(drawn[0], checkpoint.target(), n=3, cutoff=0.0)
+        raise ValueError(
+            f"the assignment_map leaves out {drawn[0]}, and nothing else gives it a value; set "
+            "RestoreCheckpointConfig.fallback_to_scratch = True to initialize it, or "
+            f"RestoreCheckpointConfig.assignment_map = () to read it. {checkpoint.directory} has "
+            f"{near}."
+        )
+    return sources
+
+
+def _check_shapes(leaves, shapes, directory: str) -> None:
+    for name, leaf in leaves.items():
+        if tuple(leaf.shape) != tuple(shapes[name].shape):
+            raise ValueError(
+                f"{name} has shape {tuple(leaf.shape)} in {directory}, but the model needs "
+                f"{tuple(shapes[name].shape)}; choose the gin file of that model's size, or set "
+                "PROMPT_LENGTH for a prompt."
+            )

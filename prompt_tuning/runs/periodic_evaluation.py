@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run evaluates while it trains: the task's metrics, and the teacher-forced loss.
+
+The loss goes to TensorBoard under T5X's `training_eval/{task}`; the metrics' files are
+`data.evaluation`'s.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+
+from prompt_tuning.runs import evaluation
+from prompt_tuning.training import metrics_writer, subset, train_metrics
+from prompt_tuning.training import trainer as trainer_lib
+from prompt_tuning.training.train_state import TrainState
+
+# T5X cuts names of tasks so that the folder's name stays legal.
+_MAX_NAME = 113
+
+
+class PeriodicEvaluation:
+    """Called as `(state, step)` by the training loop.
+
+    Attributes:
+      latest: figures of the last call (see `SplitEvaluator.figures`), None before it.
+    """
+
+    def __init__(
+        self,
+        model_dir: str,
+        display: Any,
+        trainer: trainer_lib.Trainer,
+        frozen: Mapping[str, jax.Array],
+        *,
+        evaluator: evaluation.SplitEvaluator | None,
+        batches: Callable[[], Iterator[Mapping[str, Any]]] | None,
+        num_batches: int,
+    ):
+        """Touches nothing yet.
+
+        Args:
+          model_dir: gets `training_eval`.
+          display: gets one note for each call.
+          trainer: computes the teacher-forced loss.
+          frozen: the parameters that do not train.
+          evaluator: of the task's metrics, or None.
+          batches: makes the batches of one teacher-forced evaluation, or None.
+          num_batches: how many of them at most.
+        """
+        self._model_dir, self._display = model_dir, display
+        self._trainer, self._frozen = trainer, frozen
+        self._evaluator, self._batches, self._num_batches = evaluator, batches, num_batches
+        self._writer: metrics_writer.MetricsWriter | None = None
+        self.latest: dict[str, float] | None = None
+
+    def __call__(self, state: TrainState, step: int) -> None:
+        texts = []
+        if self._batches is not None and self._num_batches:
+            scalars = self._teacher_forced(state, step)
+            loss = scalars.get("loss_per_nonpadding_target_token", scalars.get("loss", 0.0))
+            texts.append(f"validation loss {loss:.4f}")
+        if self._evaluator is not None:
+            self.latest = self._evaluator.figures(subset.merge(state.params, self._frozen), step)
+            texts += [f"{name.replace('_', ' ')} {v:.3f}" for name, v in self.latest.items()]
+        if texts:
+            self._display.note(f"step {step}: " + "  ".join(texts))
+
+    def _teacher_forced(self, state: TrainState, step: int) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for _, batch in zip(range(self._num_batches), self._batches(), strict=False):
+            metrics = jax.device_get(self._trainer.eval_step(state.params, self._frozen, batch))
+            for name, value in metrics.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+        scalars = train_metrics.summarize(sums, 1) if sums else {}
+        if self._writer is None:
+            name = self._evaluator.task[:_MAX_NAME] if self._evaluator else "validation"
+            folder = os.path.join(self._model_dir, "training_eval", name)
+            self._writer = metrics_writer.MetricsWriter(folder)
+        self._writer.write_scalars(step, scalars)
+        return scalars

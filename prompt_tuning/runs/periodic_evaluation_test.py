@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+
+import numpy as np
+from absl.testing import absltest
+
+from prompt_tuning.runs import periodic_evaluation
+from prompt_tuning.training import train_state
+
+
+class FakeEvaluator:
+    task = "reviews"
+
+    def __init__(self):
+        self.calls = []
+
+    def figures(self, params, step):
+        self.calls.append((sorted(params), step))
+        return {"accuracy": step / 100, "exact_match": 0.25}
+
+
+class FakeTrainer:
+    def eval_step(self, params, frozen, batch):
+        return {"loss": np.float32(batch["loss"]), "weight_sum": np.float32(2.0)}
+
+
+class FakeDisplay:
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+class PeriodicEvaluationTest(absltest.TestCase):
+    def make(self, **parts):
+        self.folder, self.display = self.create_tempdir().full_path, FakeDisplay()
+        parts = {"evaluator": None, "batches": None, "num_batches": 2, **parts}
+        return periodic_evaluation.PeriodicEvaluation(
+            self.folder, self.display, FakeTrainer(), {"frozen": np.zeros(3)}, **parts
+        )
+
+    def state(self):
+        return train_state.TrainState.create(50, {"prompt": np.zeros((2, 3))}, {})
+
+    def test_metrics_see_all_parameters_and_are_kept(self):
+        evaluator = FakeEvaluator()
+        evaluation = self.make(evaluator=evaluator)
+        self.assertIsNone(evaluation.latest)
+        self.assertIsNone(evaluation(self.state(), 50))
+        self.assertEqual(evaluator.calls, [(["frozen", "prompt"], 50)])
+        self.assertEqual(evaluation.latest, {"accuracy": 0.5, "exact_match": 0.25})
+        self.assertEqual(self.display.notes, ["step 50: accuracy 0.500  exact match 0.250"])
+
+    def test_loss_is_over_at_most_the_given_batches_and_is_written(self):
+        evaluation = self.make(batches=lambda: iter([{"loss": 4.0}, {"loss": 2.0}, {"loss": 99.0}]))
+        evaluation(self.state(), 50)
+        # 6 over the two batches, 4 target tokens.
+        self.assertIn("validation loss", self.display.notes[0])
+        self.assertNotIn("99", self.display.notes[0])
+        self.assertEqual(os.listdir(os.path.join(self.folder, "training_eval")), ["validation"])
+
+    def test_nothing_to_evaluate_says_nothing(self):
+        self.make()(self.state(), 50)
+        self.assertEqual(self.display.notes, [])
+        self.assertEqual(os.listdir(self.folder), [])
+
+
+if __name__ == "__main__":
+    absltest.main()

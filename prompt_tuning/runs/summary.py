@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves behind for people and programs: `summary.json` and the table at the end.
+
+Knows figures and file names only.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+import rich.console
+import rich.table
+
+FILE = "summary.json"
+
+
+def write(model_dir: str, figures: Mapping[str, Any]) -> str:
+    """Writes `model_dir/summary.json` under a temporary name first; returns its path."""
+    path = os.path.join(model_dir, FILE)
+    temporary = path + ".tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(figures, file, indent=2, sort_keys=True)
+        file.write("\n")
+    os.replace(temporary, path)
+    return path
+
+
+def read(model_dir: str) -> dict[str, Any] | None:
+    """Returns the figures of a finished run, or None when there is none in `model_dir`."""
+    try:
+        with open(os.path.join(model_dir, FILE), encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+def times(model_dir: str) -> dict[str, float]:
+    """The figures of speed that an earlier, finished run left in `model_dir`; zeros if none did."""
+    earlier = read(model_dir) or {}
+    return {name: earlier.get(name, 0.0) for name in ("steps_per_second", "seconds_to_first_step")}
+
+
+def count(number: int) -> str:
+    """`2560` -> "2,560"; `11135332352` -> "11.1 B"."""
+    for size, letter in ((10**9, "B"), (10**6, "M")):
+        if number >= 10 * size:
+            return f"{number / size:.1f} {letter}"
+    return f"{number:,}"
+
+
+def size(number: int) -> str:
+    """Bytes for people: `10240` -> "10.2 kB"."""
+    value = float(number)
+    for unit in ("bytes", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+# Row title -> the suffix that its figures carry in summary.json.
+_ROWS = (
+    ("frozen, no prompt", "without_prompt"),
+    ("frozen, with the prompt", "with_prompt"),
+    ("whole model tuned", "model_tuning"),
+)
+# Column title -> (prefix of the figure, format).
+_COLUMNS = (
+    ("accuracy", "accuracy", "{:.3f}"),
+    ("AUC", "auc", "{:.3f}"),
+    ("exact match", "exact_match", "{:.3f}"),
+    ("weights trained", "trained_parameters", None),
+)
+
+
+def table(figures: Mapping[str, Any]) -> rich.table.Table:
+    """The comparison of what was evaluated; columns without any figure are left out."""
+    columns = [
+        column
+        for column in _COLUMNS
+        if any(f"{column[1]}_{suffix}" in figures for _, suffix in _ROWS)
+    ]
+    result = rich.table.Table(title=f"{figures['task']}, split {figures['split']}")
+    result.add_column("")
+    for title, _, _ in columns:
+        result.add_column(title, justify="right")
+    for title, suffix in _ROWS:
+        cells = [figures.get(f"{prefix}_{suffix}") for _, prefix, _ in columns]
+        if any(cell is not None for cell in cells):
+            result.add_row(
+                title, *(_cell(c, f) for c, (_, _, f) in zip(cells, columns, strict=True))
+            )
+    return result
+
+
+def _cell(value: Any, text_format: str | None) -> str:
+    if value is None:
+        return ""
+    return text_format.format(value) if text_format else count(value)
+
+
+def show(figures: Mapping[str, Any], notes: Sequence[str], stream: TextIO | None = None) -> None:
+    """Prints the table, the prompt's size, the times, and `notes` (files, the next command)."""
+    console = rich.console.Console(file=stream, highlight=False, soft_wrap=True)
+    console.print(table(figures))
+    if "prompt_parameters" in figures:
+        console.print(
+            f"prompt: {count(figures['prompt_parameters'])} parameters, "
+            f"{size(figures['prompt_bytes'])} (the model: {count(figures['model_parameters'])})"
+        )
+    if "train_steps" in figures:
+        console.print(
+            f"{figures['train_steps']} steps at {figures['steps_per_second']:.1f} per second; first "
+            f"step after {figures['seconds_to_first_step']:.1f} s"
+        )
+    console.print(f"all in {figures['wall_seconds']:.1f} s")
+    for note in notes:
+        console.print(note, markup=False)

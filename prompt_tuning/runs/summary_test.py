@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+import io
+import json
+import os
+
+from absl.testing import absltest, parameterized
+
+from prompt_tuning.runs import summary
+
+FIGURES = {
+    "task": "reviews",
+    "split": "test",
+    "accuracy_without_prompt": 0.5,
+    "accuracy_with_prompt": 0.98765,
+    "exact_match_with_prompt": 0.98,
+    "trained_parameters_without_prompt": 0,
+    "trained_parameters_with_prompt": 2560,
+    "prompt_parameters": 2560,
+    "prompt_bytes": 10240,
+    "model_parameters": 11_135_332_352,
+    "train_steps": 150,
+    "steps_per_second": 20.25,
+    "seconds_to_first_step": 9.5,
+    "wall_seconds": 30.0,
+}
+
+
+def shown(figures, notes=()):
+    stream = io.StringIO()
+    summary.show(figures, notes, stream)
+    return stream.getvalue()
+
+
+class SummaryTest(parameterized.TestCase):
+    def test_written_and_read_back(self):
+        folder = self.create_tempdir().full_path
+        self.assertIsNone(summary.read(folder))
+        path = summary.write(folder, FIGURES)
+        self.assertEqual(os.listdir(folder), ["summary.json"])
+        with open(path) as file:
+            self.assertEqual(json.load(file), FIGURES)
+        self.assertEqual(summary.read(folder), FIGURES)
+
+    def test_times_of_an_earlier_run(self):
+        folder = self.create_tempdir().full_path
+        nothing = {"steps_per_second": 0.0, "seconds_to_first_step": 0.0}
+        self.assertEqual(summary.times(folder), nothing)
+        summary.write(folder, FIGURES)
+        earlier = {"steps_per_second": 20.25, "seconds_to_first_step": 9.5}
+        self.assertEqual(summary.times(folder), earlier)
+
+    @parameterized.parameters(
+        (0, "0"), (2560, "2,560"), (9_999_999, "9,999,999"), (76_961_152, "77.0 M"),
+        (11_135_332_352, "11.1 B"),
+    )  # fmt: skip
+    def test_counts(self, number, text):
+        self.assertEqual(summary.count(number), text)
+
+    @parameterized.parameters(
+        (12, "12 bytes"), (10240, "10.2 kB"), (2_360_000, "2.4 MB"), (44_000_000_000, "44.0 GB")
+    )
+    def test_sizes(self, number, text):
+        self.assertEqual(summary.size(number), text)
+
+    def test_table_has_a_row_for_what_was_evaluated_and_no_empty_column(self):
+        text = shown(FIGURES)
+        self.assertIn("reviews, split test", text)
+        self.assertIn("0.500", text)
+        self.assertIn("0.988", text)
+        self.assertIn("2,560", text)
+        self.assertNotIn("whole model tuned", text)
+        self.assertNotIn("AUC", text)
+
+    def test_baseline_gets_its_row(self):
+        self.assertIn("whole model tuned", shown({**FIGURES, "accuracy_model_tuning": 1.0}))
+
+    def test_size_speed_and_notes_follow(self):
+        text = shown(FIGURES, ["files: [here]"])
+        self.assertIn("prompt: 2,560 parameters, 10.2 kB (the model: 11.1 B)", text)
+        self.assertIn("150 steps at 20.2 per second", text)
+        self.assertIn("files: [here]", text)
+
+    def test_evaluation_alone_shows_no_training(self):
+        only = {name: FIGURES[name] for name in ("task", "split", "accuracy_with_prompt")}
+        text = shown({**only, "wall_seconds": 1.0})
+        self.assertNotIn("steps", text)
+        self.assertIn("0.988", text)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A training run: T5X's `train`, composed of this project's parts.
+
+    examples -> parameters (checkpoint + initializers) -> training -> evaluation with the prompt and
+    without it -> the table, summary.json, and what to do next
+
+The signature is T5X's, because gin files bind it. What is specific to a part lives in that part.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import psutil
+
+from prompt_tuning.config import checkpoint_config, dataset_config
+from prompt_tuning.data import pipeline
+from prompt_tuning.runs import (
+    baselines,
+    compilation_cache,
+    evaluation,
+    initialization,
+    model_info,
+    periodic_evaluation,
+    summary,
+)
+from prompt_tuning.training import checkpointing, loop, metrics_writer, progress, subset
+from prompt_tuning.training import trainer as trainer_lib
+
+LENGTH_BUCKETS = {
+    "inputs": evaluation.INPUT_BUCKETS,
+    "targets": (4, 8, 16, 32, 64, 128, 256, 512),
+}
+
+
+def train(
+    model: Any,
+    train_dataset_cfg: dataset_config.DatasetConfig,
+    train_eval_dataset_cfg: dataset_config.DatasetConfig | None,
+    infer_eval_dataset_cfg: dataset_config.DatasetConfig | None,
+    checkpoint_cfg: checkpoint_config.CheckpointConfig,
+    partitioner: Any = None,
+    trainer_cls: Callable[..., trainer_lib.Trainer] = trainer_lib.Trainer,
+    *,
+    model_dir: str,
+    total_steps: int | None,
+    eval_steps: int,
+    eval_period: int,
+    relative_steps: int | None = None,
+    stats_period: int | None = None,
+    random_seed: int | None = None,
+    use_hardware_rng: bool = False,
+    summarize_config_fn: Callable[..., None] | None = None,
+    inference_evaluator_cls: Any = None,
+    get_dataset_fn: Any = None,
+    run_eval_before_training: bool = False,
+    use_orbax: bool = False,
+    gc_period: int = 0,
+    baseline: str = "none",
+    baseline_learning_rate: float = 1e-3,
+    final_eval_split: str | None = None,
+    full_checkpoints: bool = False,
+) -> tuple[int, dict[str, Any]]:
+    """Trains the subset that the model's optimizer selects; T5X's `train.train`.
+
+    Args:
+      model: `models.EncoderDecoderModel`.
+      train_dataset_cfg: examples to train on.
+      train_eval_dataset_cfg: examples for the teacher-forced loss at every evaluation, or None.
+      infer_eval_dataset_cfg: examples for the task's metrics at every evaluation, or None.
+      checkpoint_cfg: what to restore and what to save.
+      partitioner: mesh settings; one device is used.
+      trainer_cls: called as `trainer_cls(model, optimizer, rng=key)`.
+      model_dir: everything is written below it; an unfinished run in it goes on.
+      total_steps: last step, which counts the steps of the restored checkpoint, as in T5X.
+      eval_steps: batches of the teacher-forced evaluation.
+      eval_period: steps between evaluations.
+      relative_steps: steps beyond the base checkpoint's; used instead of `total_steps` if set.
+      stats_period: steps between two reports of metrics.
+      random_seed: of initialization and dropout; None takes the clock.
+      use_hardware_rng: JAX's faster, device-specific generator; None as seed implies it.
+      summarize_config_fn: called as `(model_dir, writer, step)`.
+      inference_evaluator_cls: accepted for T5X's files, without effect.
+      get_dataset_fn: accepted for T5X's files, without effect.
+      run_eval_before_training: also evaluate the fresh prompt.
+      use_orbax: accepted for T5X's files; checkpoints are written in T5X's native format.
+      gc_period: accepted for T5X's files, without effect.
+      baseline: "none", or "model_tuning" to also train all weights on the same batches.
+      baseline_learning_rate: of that; constant.
+      final_eval_split: split of the table at the end; default that of `infer_eval_dataset_cfg`.
+      full_checkpoints: checkpoints hold the frozen weights too, as T5X's; else what trains.
+
+    Returns:
+      The last step, and the figures of `summary.json`.
+
+    Raises:
+      ValueError, FileNotFoundError: a setting, a file or a checkpoint is not usable.
+      KeyboardInterrupt: the run was interrupted, after its state was saved.
+    """
+    del partitioner, inference_evaluator_cls, get_dataset_fn, use_orbax, gc_period
+    baselines.check(baseline)
+    _check(model_dir, eval_period)
+    compilation_cache.enable()
+    run = _Run(model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints)
+    run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
+    run.initialize(checkpoint_cfg, total_steps, relative_steps)
+    run.open_model_dir(summarize_config_fn)
+    if run_eval_before_training:
+        run.evaluate("untrained_prompt", "before training")
+    run.loop(train_eval_dataset_cfg, eval_steps, eval_period, stats_period)
+    run.evaluate_both()
+    if baseline != "none":
+        run.tune_model(baseline_learning_rate)
+    return run.last_step, run.report()
+
+
+class _Run:
+    """The parts of one run, in the order in which they come into being."""
+
+    def __init__(
+        self, model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints
+    ):
+        # Of the process: imports and gin are part of what a user waits for.
+        self.started = time.monotonic() - (time.time() - psutil.Process().create_time())
+        self.model, self.model_dir = model, model_dir
+        self.trainer_cls, self.random_seed = trainer_cls, random_seed
+        self.vocabulary = model.input_vocabulary
+        self.full_checkpoints = full_checkpoints
+        self.display = progress.make_progress()
+        self.figures: dict[str, Any] = {"random_seed": random_seed}
+        # As T5X: one key for fresh parameters, one that every step's dropout is folded from.
+        self.init_rng, self.trainer_rng = jax.random.split(_key(random_seed, use_hardware_rng))
+
+    def open_data(self, train_config, eval_config, final_split) -> None:
+        """Reads every example first: a mistake in a file must not wait for a model."""
+        self.train_config = train_config
+        self.batches = self.training_batches()
+        self.evaluator = self._evaluator(eval_config, None, self.model_dir)
+        self.final_evaluator = self.evaluator
+        if final_split and eval_config is not None and final_split != eval_config.split:
+            self.final_evaluator = self._evaluator(eval_config, final_split, None)
+
+    def _evaluator(self, config, split, output_dir) -> evaluation.SplitEvaluator | None:
+        if config is None or not evaluation.has_split(config, split):
+            return None
+        return evaluation.SplitEvaluator(
+            self.model, config, self.vocabulary, split=split, output_dir=output_dir
+        )
+
+    def training_batches(self) -> pipeline.BatchIterator:
+        return pipeline.BatchIterator.from_config(
+            self.train_config, self.vocabulary, length_buckets=LENGTH_BUCKETS
+        )
+
+    def initialize(self, config, total_steps, relative_steps) -> None:
+        """Parameters, training state, and the newest checkpoint of MODEL_DIR if there is one."""
+        self.initial = initialization.initial_parameters(
+            self.model, self.batches.input_shapes, self.init_rng, config.restore
+        )
+        self.last_step = _last_step(self.initial.step, total_steps, relative_steps)
+        self.trainer = self.trainer_cls(self.model, self.model.optimizer_def, rng=self.trainer_rng)
+        self.state, self.frozen = self.trainer.init_state(self.initial.params, self.initial.step)
+        if not _count(self.state.params):
+            raise ValueError(
+                "there is nothing to train: the selected parameters have no elements; set "
+                "--prompt_length (PROMPT_LENGTH) to at least 1."
+            )
+        save = config.save or checkpoint_config.SaveCheckpointConfig()
+        self.manager = checkpointing.CheckpointManager(
+            self.model_dir,
+            save.period,
+            save.keep,
+            keep_dataset_checkpoints=save.keep_dataset_checkpoints,
+            checkpoint_steps=save.checkpoint_steps or (),
+            save_dtype=save.dtype or "float32",
+            save_paths=save.save_paths,
+            record=checkpointing.RunRecord(
+                base_fingerprint=self.initial.fingerprint,
+                trainable_regexes=getattr(self.model.optimizer_def, "trainable_regexes", ()),
+                random_seed=self.random_seed,
+                first_step=self.initial.step,
+            ),
+        )
+        self.resume()
+
+    def resume(self) -> None:
+        restored = self.manager.restore_latest(self.state)
+        if restored is None:
+            return
+        self.state = restored.state
+        if restored.data_position:
+            self.batches.restore(restored.data_position)
+        self.display.note(f"going on from {restored.directory}")
+
+    def open_model_dir(self, summarize_config_fn) -> None:
+        os.makedirs(self.model_dir, exist_ok=True)
+        self.writer = metrics_writer.MetricsWriter(os.path.join(self.model_dir, "train"))
+        if summarize_config_fn is not None:
+            summarize_config_fn(self.model_dir, self.writer, int(self.state.step))
+        model_info.write(self.model_dir, self.initial.params, set(self.state.params))
+
+    def params(self) -> dict[str, jax.Array]:
+        return subset.merge(self.state.params, self.frozen)
+
+    def evaluate(self, suffix: str, title: str, params=None, extra=None) -> None:
+        """Adds the final split's figures under `suffix`."""
+        if self.final_evaluator is None:
+            return
+        params = self.params() if params is None else params
+        found = self.final_evaluator.figures(params, int(self.state.step), extra)
+        self.figures |= {f"{name}_{suffix}": value for name, value in found.items()}
+        self.display.note(f"{title}: {_text(found)}")
+
+    def loop(self, train_eval_config, eval_steps, eval_period, stats_period) -> None:
+        before = time.monotonic() - self.started
+        self.periodic = periodic_evaluation.PeriodicEvaluation(
+            self.model_dir,
+            self.display,
+            self.trainer,
+            self.frozen,
+            evaluator=self.evaluator,
+            batches=self.teacher_forced_batches(train_eval_config),
+            num_batches=eval_steps,
+        )
+        result = loop.run_training(
+            self.trainer,
+            self.state,
+            self.frozen,
+            self.batches,
+            self.last_step,
+            eval_period=eval_period,
+            eval_fn=self.periodic,
+            stats_period=stats_period,
+            checkpoint_manager=self.manager,
+            full_checkpoints=self.full_checkpoints,
+            progress=self.display,
+            writer=self.writer,
+        )
+        self.state = result.state
+        if result.interrupted:
+            raise KeyboardInterrupt(
+                f"{result.interrupted}: stopped at step {int(self.state.step)}, which is saved in "
+                f"{self.model_dir}; the same command goes on from there"
+            )
+        self.writer.close()
+        if result.steps:
+            self.figures["steps_per_second"] = result.steps_per_second
+            self.figures["seconds_to_first_step"] = before + result.seconds_to_first_step
+        else:
+            self.display.note(f"step {self.last_step} was reached before; nothing to train")
+            self.figures |= summary.times(self.model_dir)
+
+    def teacher_forced_batches(self, config) -> Callable[[], pipeline.BatchIterator] | None:
+        """Makes the batches of one teacher-forced evaluation; always the same ones."""
+        if config is None or not evaluation.has_split(config):
+            return None
+
+        def batches():
+            return pipeline.BatchIterator.from_config(
+                config,
+                self.vocabulary,
+                length_buckets=LENGTH_BUCKETS,
+                num_epochs=1,
+                drop_remainder=False,
+            )
+
+        return batches
+
+    def evaluate_both(self) -> None:
+        """With the prompt, and the frozen model alone: last, so that the first step comes soon."""
+        if self.final_evaluator is self.evaluator and self.periodic.latest is not None:
+            found = self.periodic.latest  # Of the last step: the loop evaluates there.
+            self.figures |= {f"{name}_with_prompt": value for name, value in found.items()}
+        else:
+            self.evaluate("with_prompt", "frozen model with the prompt")
+        extra = evaluation.no_prompt(self.model)
+        self.evaluate("without_prompt", "frozen model, no prompt", extra=extra)
+
+    def tune_model(self, learning_rate: float) -> None:
+        self.display.note("baseline: tuning the whole model, without a prompt")
+        tuned = baselines.tune_model(
+            self.model,
+            self.trainer_cls,
+            self.initial,
+            self.training_batches(),
+            self.last_step,
+            learning_rate=learning_rate,
+            rng=self.trainer_rng,
+            display=progress.make_progress(),
+        )
+        self.figures["trained_parameters_model_tuning"] = _count(tuned)
+        extra = evaluation.no_prompt(self.model)
+        self.evaluate("model_tuning", "whole model tuned, no prompt", tuned, extra)
+
+    def report(self) -> dict[str, Any]:
+        """Writes summary.json and prints the table; returns the figures."""
+        trained = _count(self.state.params)
+        self.figures |= {
+            "task": self.train_config.mixture_or_task_name,
+            "split": self.final_evaluator.split if self.final_evaluator else "none",
+            "prompt_parameters": trained,
+            "prompt_bytes": 4 * trained,
+            "model_parameters": _count(self.initial.params) - trained,
+            "trained_parameters_with_prompt": trained,
+            "trained_parameters_without_prompt": 0,
+            "train_steps": self.last_step - self.initial.step,
+            "wall_seconds": time.monotonic() - self.started,
+            "model_dir": os.path.abspath(self.model_dir),
+        }
+        self.figures["prompt_file"] = os.path.abspath(self.prompt_file())
+        path = summary.write(self.model_dir, self.figures)
+        summary.show(
+            self.figures,
+            [
+                f"prompt:  {self.prompt_file()}",
+                f"figures: {path}",
+                "next:    echo 'your text' | tools/bazel run //prompt_tuning:infer -- "
+                f"--model_dir={self.model_dir} --input_file=-",
+            ],
+        )
+        return self.figures
+
+    def prompt_file(self) -> str:
+        """The trained parameter as a numpy file; the folder, where there are several."""
+        folder = os.path.join(self.model_dir, "numpy_checkpoints", f"checkpoint_{self.last_step}")
+        names = [name.replace("/", ".") for name in self.state.params]
+        return os.path.join(folder, names[0]) if len(names) == 1 else folder
+
+
+def _key(seed: int | None, use_hardware_rng: bool) -> jax.Array:
+    if use_hardware_rng or seed is None:
+        # As T5X: unseeded runs take the faster generator.
+        seed = time.time_ns() % 2**31 if seed is None else seed
+        return jax.random.key(seed, impl="unsafe_rbg")
+    return jax.random.PRNGKey(seed)
+
+
+def _check(model_dir: str, eval_period: int | None) -> None:
+    """Raises ValueError for what would otherwise be found after files were written."""
+    if eval_period is not None and eval_period < 1:
+        raise ValueError(
+            f"the period of evaluations is {eval_period}; it must be at least 1: --eval_period "
+            "(EVAL_PERIOD)."
+        )
+    if os.path.exists(model_dir) and not os.path.isdir(model_dir):
+        raise ValueError(
+            f"{model_dir} is a file; a run needs a folder, a new one or that of an earlier run: "
+            "--model_dir (MODEL_DIR)."
+        )
+
+
+def _count(params) -> int:
+    return sum(int(value.size) for value in params.values())
+
+
+def _last_step(first: int, total_steps: int | None, relative_steps: int | None) -> int:
+    if relative_steps is not None:
+        if relative_steps < 0:
+            raise ValueError(
+                f"the number of steps is {relative_steps}; it must not be negative: --train_steps "
+                "(TRAIN_STEPS_RELATIVE)."
+            )
+        return first + relative_steps
+    if total_steps is None:
+        raise ValueError(
+            "no number of steps is set: use --train_steps (TRAIN_STEPS_RELATIVE) for steps beyond "
+            "the checkpoint's, or TRAIN_STEPS for an absolute one."
+        )
+    return total_steps
+
+
+def _text(figures: dict[str, float]) -> str:
+    return "  ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training step: the gradient of the trainable subset, and the optimizer's update of it.
+
+Knows "parameters that the optimizer trains", not prompts, and neither data sets nor files. The
+frozen parameters are an argument of the compiled step: nothing is differentiated with respect to
+them, nothing is baked into the program as a constant.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from flax import traverse_util
+import jax
+import jax.numpy as jnp
+
+from prompt_tuning.training import optimizers
+from prompt_tuning.training import schedules
+from prompt_tuning.training import subset
+from prompt_tuning.training import train_metrics
+from prompt_tuning.training.train_state import TrainState
+
+Batch = Mapping[str, Any]
+FlatParams = Mapping[str, jax.Array]
+Metrics = train_metrics.Metrics
+
+
+class Model(Protocol):
+    """What the trainer needs of a model; `models.EncoderDecoderModel` is one."""
+
+    def loss_fn(
+        self, params: Any, batch: Batch, dropout_rng: jax.Array | None
+    ) -> tuple[jax.Array, Metrics]:
+        """Returns (scalar loss, metric sums) for the nested tree of all parameters."""
+
+
+class Trainer:
+    """Compiles and runs training steps; one compilation per batch shape.
+
+    The compiled step donates its state: keep the state that a call returns, never the one given.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: optimizers.OptimizerDef,
+        learning_rate_fn: schedules.LearningRateFn,
+        num_microbatches: int | None = None,
+        *,
+        rng: jax.Array,
+        weight_metrics: bool = False,
+    ):
+        """Initializes the trainer.
+
+        Args:
+          model: has `loss_fn(params, batch, dropout_rng) -> (loss, metric sums)`.
+          optimizer: decides what trains and how.
+          learning_rate_fn: global step -> float32 scalar.
+          num_microbatches: split each batch into this many slices and add up their gradients;
+            None or 1 for the batch as a whole.
+          rng: the key from which the dropout key of each step is folded.
+          weight_metrics: also report RMS figures of every trainable parameter.
+
+        Raises:
+          ValueError: when `num_microbatches` is below 1.
+        """
+        if num_microbatches is not None and num_microbatches < 1:
+            raise ValueError(
+                f"num_microbatches is {num_microbatches}; it must be at least 1 or None. Change "
+                "trainer.Trainer.num_microbatches."
+            )
+        self.learning_rate_fn = learning_rate_fn
+        self._model = model
+        self._optimizer = optimizer
+        self._num_microbatches = num_microbatches or 1
+        self._rng = rng
+        self._weight_metrics = weight_metrics
+        self._compilations = 0
+        self._jitted_train_step = jax.jit(self._train_step, donate_argnums=(0,))
+        self._jitted_eval_step = jax.jit(self._loss)
+
+    @property
+    def compilations(self) -> int:
+        """How often the training step was traced: once per distinct batch shape."""
+        return self._compilations
+
+    def init_state(self, params: Mapping[str, Any], step: int = 0) -> tuple[TrainState, FlatParams]:
+        """Splits all parameters into a fresh training state and the frozen rest, on the device.
+
+        Args:
+          params: every parameter of the model, flat, numpy or JAX.
+          step: the global step to start from: the base checkpoint's.
+
+        Raises:
+          ValueError: when the optimizer's traversals select nothing or overlap.
+        """
+        trainable, frozen = subset.split_by_name(params, self._optimizer.trainable(params))
+        state = TrainState.create(step, trainable, {})
+        state = state.replace(opt_state=self._optimizer.init(state.params))
+        return state, jax.device_put(frozen)
+
+    def train_step(
+        self, state: TrainState, frozen: FlatParams, batch: Batch
+    ) -> tuple[TrainState, Metrics]:
+        """Runs one step without waiting for it.
+
+        Args:
+          state: donated; its arrays are gone after the call.
+          frozen: the parameters that do not train, flat, on the device.
+          batch: `{encoder_input_tokens [B,T], decoder_input_tokens [B,L], ...}`, numpy or device.
+
+        Returns:
+          The new state, and on the device the model's metric sums from *before* the update plus
+          `learning_rate`: float32 scalars.
+
+        Raises:
+          ValueError: when the batch does not divide into `num_microbatches`.
+        """
+        return self._jitted_train_step(state, frozen, jax.device_put(dict(batch)), self._rng)
+
+    def eval_step(self, params: FlatParams, frozen: FlatParams, batch: Batch) -> Metrics:
+        """Returns the model's metric sums of a batch, without dropout; nothing is donated."""
+        _, metrics = self._jitted_eval_step(params, frozen, jax.device_put(dict(batch)), None)
+        return metrics
+
+    def _loss(self, params, frozen, batch, dropout_rng):
+        nested = traverse_util.unflatten_dict(subset.merge(params, frozen), sep="/")
+        return self._model.loss_fn(nested, batch, dropout_rng)
+
+    def _train_step(self, state, frozen, batch, rng):
+        self._compilations += 1  # Python runs this once per trace, i.e. once per batch shape.
+        # As T5X: the key depends on the global step alone, so a resumed run continues the sequence.
+        dropout_rng = jax.random.fold_in(rng, state.step)
+        gradient = jax.grad(self._loss, has_aux=True)
+        if self._num_microbatches == 1:
+            grads, metrics = gradient(state.params, frozen, batch, dropout_rng)
+        else:
+            grads, metrics = self._accumulate(gradient, state.params, frozen, batch, dropout_rng)
+        learning_rate = self.learning_rate_fn(state.step)
+        params, opt_state = self._optimizer.update(
+            grads, state.opt_state, state.params, state.step, learning_rate
+        )
+        metrics = {**metrics, "learning_rate": learning_rate}
+        if self._weight_metrics:
+            metrics.update(train_metrics.weight_metrics(state.params, params, grads))
+        return TrainState(step=state.step + 1, params=params, opt_state=opt_state), metrics
+
+    def _accumulate(self, gradient: Callable, params, frozen, batch, rng):
+        """Adds up gradients and metrics over contiguous slices of the batch, as T5X does."""
+        slices = jax.tree.map(self._slice, batch)
+
+        def body(carry, piece):
+            rng, grads = carry
+            rng, dropout_rng = jax.random.split(rng)
+            piece_grads, metrics = gradient(params, frozen, piece, dropout_rng)
+            return (rng, jax.tree.map(jnp.add, grads, piece_grads)), metrics
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        (_, grads), metrics = jax.lax.scan(body, (rng, zeros), slices)
+        return grads, jax.tree.map(lambda values: jnp.sum(values, axis=0), metrics)
+
+    def _slice(self, feature: jax.Array) -> jax.Array:
+        count, rows = self._num_microbatches, feature.shape[0]
+        if rows % count:
+            raise ValueError(
+                f"a batch of {rows} examples does not divide into {count} microbatches; change "
+                "BATCH_SIZE or trainer.Trainer.num_microbatches."
+            )
+        return feature.reshape(count, rows // count, *feature.shape[1:])

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every external repository of this workspace. WORKSPACE loads nothing else."""
+
+load("//third_party/pypi_source:pypi_source.bzl", "pypi_source")
+load("//third_party/python:python_environment.bzl", "python_environment")
+
+def repositories():
+    """Declares @python and @sentencepiece, and for old Bazel the stand-ins that it would else download."""
+    python_environment(
+        name = "python",
+        inspector = "//third_party/python:inspect_environment.py",
+        lock = "//third_party/python:requirements.lock",
+    )
+    pypi_source(
+        name = "sentencepiece",
+        build_file = "//third_party/sentencepiece:sentencepiece.BUILD",
+        distribution = "sentencepiece",
+        lock = "//third_party/python:requirements.lock",
+        python = "@python//:venv/bin/python3",
+    )
+    if _is_bazel_4():
+        native.local_repository(name = "rules_java", path = "third_party/rules_java")
+        native.local_repository(name = "rules_cc", path = "third_party/rules_cc")
+        native.local_repository(name = "remote_coverage_tools", path = "third_party/coverage_tools")
+
+def _is_bazel_4():
+    # Debian builds its Bazel 4.2.3 without a version: the text is then empty.
+    version = native.bazel_version
+    return not version or version.startswith("4.") or version.startswith("no_version")

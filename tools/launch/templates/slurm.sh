@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=@name@
+#SBATCH --nodes=@workers@
+#SBATCH --ntasks-per-node=@gpus@
+#SBATCH --gres=@gres@
+#SBATCH --output=%x-%j.log
+#SBATCH --signal=TERM@120
+# SPDX-License-Identifier: Apache-2.0
+# Made by pod_launch @name@; to change it, change that target and build it again. --help explains.
+set -euo pipefail
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || { echo "error: this needs bash 4.4 or newer" >&2; exit 2; }
+
+#@settings
+
+usage() {
+  cat << END
+Launches ${binary} with Slurm on ${workers} nodes of ${gpus} GPUs, one JAX process on each GPU.
+
+  ${launch_name}.sh [--dry_run] COMMAND [-- FLAGS OF THE BINARY]
+
+Commands
+  install   build the binary in SOURCE_DIR and add JAX's GPU support; once, where the network is
+  submit    hand this script to sbatch; sbatch's own variables (SBATCH_PARTITION, SBATCH_ACCOUNT,
+            SBATCH_TIMELIMIT) choose where and how long
+  run       what the job does, in an allocation of your own (salloc): srun with JAX's coordinator
+
+--dry_run prints the sbatch, bazel or srun commands and runs none.
+
+Variables
+  SOURCE_DIR        a checkout that every node sees (the one that Bazel ran in)
+END
+  local name
+  for name in ${run_variables[@]+"${run_variables[@]}"}; do
+    printf '  %-16s  for %s\n' "${name}" "${variable_uses[${name}]}"
+  done
+  cat << END
+  JAX_EXTRA         install: which GPU support (cuda12)
+  COORDINATOR_PORT  run: port on the first node (from the job's number)
+
+Slurm ends the job two minutes early with SIGTERM, so that training can save; submit again to go on.
+END
+}
+
+#@include messages.sh
+
+meaning() {
+  case "$1" in
+    SOURCE_DIR) echo "a checkout of the repository that every node sees" ;;
+    *) echo "for ${variable_uses[$1]} of the run" ;;
+  esac
+}
+
+# Runs a command, or prints it as a line that a shell would run.
+call() {
+  if [[ "${dry_run}" == true ]]; then
+    print_command "$@"
+  else
+    "$@"
+  fi
+}
+
+install() {
+  cd "${SOURCE_DIR}"
+  call tools/bazel build "${binary}"
+  local version=VERSION
+  [[ "${dry_run}" == true ]] || version="$(tools/bazel run //tools:python -- -c 'import jax; print(jax.__version__)')"
+  call tools/bazel run //tools:python -- -m pip --quiet install "jax[${JAX_EXTRA:-cuda12}]==${version}"
+}
+
+submit() {
+  local script
+  script="$(readlink -f "${BASH_SOURCE[0]}")"
+  export SOURCE_DIR
+  call sbatch --export=ALL "${script}" run -- ${extra[@]+"${extra[@]}"}
+}
+
+run() {
+  local hosts arguments=()
+  hosts="$(scontrol show hostnames "${SLURM_JOB_NODELIST}")" || fail "scontrol cannot read ${SLURM_JOB_NODELIST}"
+  # The ports that JAX itself would choose from; the job's number keeps jobs on one node apart.
+  local port="${COORDINATOR_PORT:-$((61440 + SLURM_JOB_ID % 4096))}"
+  set_arguments
+  cd "${SOURCE_DIR}"
+  [[ -x "bazel-bin/${binary_path}" ]] \
+    || fail "${SOURCE_DIR} has no built bazel-bin/${binary_path}; use the command install first"
+  # Each process learns its number and its GPU from Slurm, and only the coordinator from here.
+  call env "JAX_COORDINATOR_ADDRESS=${hosts%%$'\n'*}:${port}" JAX_PLATFORMS=cuda,cpu \
+    srun "--nodes=${workers}" "--ntasks=$((workers * gpus))" "--ntasks-per-node=${gpus}" --kill-on-bad-exit=1 --label \
+    "bazel-bin/${binary_path}" ${arguments[@]+"${arguments[@]}"} ${extra[@]+"${extra[@]}"}
+}
+
+parse() {
+  while [[ $# -gt 0 ]]; do
+    case "$1" in
+      --dry_run) dry_run=true ;;
+      --help | -h) usage && exit 0 ;;
+      --) shift && extra=("$@") && return ;;
+      -*) misuse "option $1 is not known; flags of the binary come after --. See --help" ;;
+      install | submit | run)
+        [[ -z "${command}" ]] || misuse "two commands, ${command} and $1; give one"
+        command="$1"
+        ;;
+      *) misuse "command $1 is not known; commands are install, submit, run" ;;
+    esac
+    shift
+  done
+}
+
+main() {
+  cd "${BUILD_WORKING_DIRECTORY:-.}"
+  dry_run=false dry_run_output=1 command="" extra=()
+  parse "$@"
+  # Handed to sbatch by itself, this is the job.
+  [[ -n "${command}" || -z "${SLURM_JOB_ID:-}" ]] || command=run
+  [[ -n "${command}" ]] || misuse "no command; commands are install, submit, run. See --help"
+  SOURCE_DIR="${SOURCE_DIR:-${BUILD_WORKSPACE_DIRECTORY:-}}"
+  if [[ "${command}" == install ]]; then
+    [[ "${#extra[@]}" -eq 0 ]] || misuse "flags after -- are for submit and run"
+    require SOURCE_DIR
+  else
+    require SOURCE_DIR ${run_variables[@]+"${run_variables[@]}"}
+  fi
+  [[ -d "${SOURCE_DIR}" ]] || misuse "SOURCE_DIR ${SOURCE_DIR@Q} is not a folder"
+  if [[ "${command}" == run ]]; then
+    [[ -n "${SLURM_JOB_ID:-}" ]] || misuse "run is for inside a Slurm job; use submit, or salloc first"
+    [[ "${SLURM_JOB_NUM_NODES:-${workers}}" == "${workers}" ]] \
+      || fail "the job has ${SLURM_JOB_NUM_NODES} nodes, this needs ${workers}"
+  fi
+  "${command}"
+}
+
+main "$@"
