@@ -7,7 +7,6 @@ The one module of this package that imports SeqIO and TensorFlow. It adds tensor
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -134,8 +133,7 @@ class SeqioSentencePieceVocabulary(seqio.SentencePieceVocabulary):
         """Ids [sum] and row splits [B + 1] -> strings [B]."""
 
         def decode(values: np.ndarray, row_splits: np.ndarray) -> np.ndarray:
-            rows = [values[a:b].tolist() for a, b in itertools.pairwise(row_splits)]
-            texts = self.tokenizer.decode_batch(rows)
+            texts = self.tokenizer.decode_ragged(values, row_splits)
             # A fixed-width bytes array would lose the NULs at the end of a text.
             return np.array([text.encode() for text in texts], dtype=object)
 

@@ -27,7 +27,9 @@ def _repl() -> None:
         import readline  # noqa: F401  (line editing and history, where the platform has it)
     except ImportError:
         pass
-    banner = f"Python {sys.version.split()[0]} in the project's environment; import prompt_tuning..."
+    banner = (
+        f"Python {sys.version.split()[0]} in the project's environment; import prompt_tuning..."
+    )
     code.interact(banner=banner, local={"__name__": "__console__", "__doc__": None}, exitmsg="")
 
 

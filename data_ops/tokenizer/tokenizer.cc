@@ -308,6 +308,20 @@ StatusOr<std::string> Tokenizer::Decode(const int32_t* ids,
   return text;
 }
 
+StatusOr<std::vector<std::string>> Tokenizer::DecodeRows(
+    const int32_t* ids, const int64_t* row_splits, size_t rows) const {
+  std::vector<std::string> texts;
+  texts.reserve(rows);
+  for (size_t i = 0; i < rows; ++i) {
+    StatusOr<std::string> text =
+        Decode(ids + row_splits[i],
+               static_cast<size_t>(row_splits[i + 1] - row_splits[i]));
+    if (!text.ok()) return text.status();
+    texts.push_back(std::move(text).value());
+  }
+  return texts;
+}
+
 StatusOr<std::string> Tokenizer::IdToPiece(int id) const {
   if (Status status = CheckIds(&id, 1); !status.ok()) return status;
   return model_->IdToPiece(id);

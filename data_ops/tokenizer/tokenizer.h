@@ -95,6 +95,11 @@ class Tokenizer {
   // outside [0, vocab_size()).
   StatusOr<std::string> Decode(const int32_t* ids, size_t count) const;
 
+  // The texts of rows: row i is ids [row_splits[i], row_splits[i + 1]).
+  StatusOr<std::vector<std::string>> DecodeRows(const int32_t* ids,
+                                                const int64_t* row_splits,
+                                                size_t rows) const;
+
   // Fails with kOutOfRange for an id outside [0, vocab_size()).
   StatusOr<std::string> IdToPiece(int id) const;
 

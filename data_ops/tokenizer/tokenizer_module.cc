@@ -8,10 +8,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +21,7 @@
 #include <vector>
 
 #include "data_ops/tokenizer/status.h"
+#include "data_ops/tokenizer/text_batch.h"
 #include "data_ops/tokenizer/tokenizer.h"
 
 namespace py = pybind11;
@@ -57,68 +60,19 @@ auto Unlocked(const Work& work) {
   return work();
 }
 
-// The UTF-8 bytes of a str or bytes, valid as long as `text` lives. A str with
-// a lone surrogate has none: UnicodeEncodeError. `name` and, unless negative,
-// `index` are for the message.
-std::string_view Utf8View(py::handle text, const char* name,
-                          py::ssize_t index = -1) {
-  char* data = nullptr;
-  Py_ssize_t size = 0;
-  if (PyUnicode_Check(text.ptr())) {
-    const char* utf8 = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
-    if (utf8 == nullptr) throw py::error_already_set();
-    return {utf8, static_cast<size_t>(size)};
-  }
-  if (PyBytes_Check(text.ptr())) {
-    if (PyBytes_AsStringAndSize(text.ptr(), &data, &size) != 0) {
-      throw py::error_already_set();
-    }
-    return {data, static_cast<size_t>(size)};
-  }
-  const std::string where =
-      index < 0 ? name : name + ("[" + std::to_string(index) + "]");
-  throw py::type_error(where + " is of type " + Py_TYPE(text.ptr())->tp_name +
-                       "; str or bytes is accepted.");
-}
-
-// Views of a batch of texts, and the references that keep them valid.
-class TextBatch {
- public:
-  // The tuple is a copy of the caller's list, which another thread may change
-  // while this one works without the GIL.
-  explicit TextBatch(const py::object& texts) : owner_(ToTuple(texts)) {
-    views_.reserve(owner_.size());
-    for (py::ssize_t i = 0; i < PyTuple_GET_SIZE(owner_.ptr()); ++i) {
-      views_.push_back(Utf8View(PyTuple_GET_ITEM(owner_.ptr(), i), "texts", i));
-    }
-  }
-
-  const std::vector<std::string_view>& views() const { return views_; }
-
- private:
-  static py::tuple ToTuple(const py::object& texts) {
-    // Both are sequences of what could be texts, and never what was meant.
-    if (PyUnicode_Check(texts.ptr()) || PyBytes_Check(texts.ptr())) {
-      throw py::type_error("texts is a single " +
-                           std::string(Py_TYPE(texts.ptr())->tp_name) +
-                           "; a sequence of str or bytes is accepted.");
-    }
-    PyObject* tuple = PySequence_Tuple(texts.ptr());
-    if (tuple == nullptr) throw py::error_already_set();
-    return py::reinterpret_steal<py::tuple>(tuple);
-  }
-
-  py::tuple owner_;
-  std::vector<std::string_view> views_;
-};
-
 // A numpy array over the array's own memory.
 template <typename T>
-py::array_t<T> ToNumpy(LargeArray<T> array) {
+py::array_t<T> ToNumpy(LargeArray<T> array, std::vector<py::ssize_t> shape) {
   T* values = array.values.get();
   py::capsule owner(values, std::free);
   array.values.release();
-  return py::array_t<T>(static_cast<py::ssize_t>(array.size), values, owner);
+  return py::array_t<T>(std::move(shape), values, owner);
+}
+
+template <typename T>
+py::array_t<T> ToNumpy(LargeArray<T> array) {
+  const auto size = static_cast<py::ssize_t>(array.size);
+  return ToNumpy(std::move(array), {size});
 }
 
 // A piece may hold any bytes, so a decoded text need not be UTF-8.
@@ -195,17 +149,21 @@ py::array_t<int32_t> EncodePadded(const Tokenizer& tokenizer,
                                   int32_t pad, std::optional<int32_t> eos) {
   const TextBatch batch(texts);
   // A length that the core is about to refuse must not be allocated first.
-  const int64_t columns =
-      max_len < 1 || max_len > std::numeric_limits<int32_t>::max() ? 0
-                                                                   : max_len;
-  py::array_t<int32_t> ids({static_cast<py::ssize_t>(batch.views().size()),
-                            static_cast<py::ssize_t>(columns)});
-  int32_t* data = ids.mutable_data();
+  const size_t columns =
+      max_len < 1 || max_len > std::numeric_limits<int32_t>::max()
+          ? 0
+          : static_cast<size_t>(max_len);
+  const size_t rows = batch.views().size();
+  if (columns > 0 && rows > SIZE_MAX / sizeof(int32_t) / columns) {
+    throw std::bad_alloc();
+  }
+  LargeArray<int32_t> ids(rows * columns);
   ThrowIfError(Unlocked([&] {
-    return tokenizer.EncodePadded(batch.views(), {max_len, pad, eos}, data,
-                                  /*lengths=*/nullptr);
+    return tokenizer.EncodePadded(batch.views(), {max_len, pad, eos},
+                                  ids.begin(), /*lengths=*/nullptr);
   }));
-  return ids;
+  return ToNumpy(std::move(ids), {static_cast<py::ssize_t>(rows),
+                                  static_cast<py::ssize_t>(columns)});
 }
 
 py::str Decode(const Tokenizer& tokenizer, const std::vector<int>& ids) {
@@ -213,14 +171,77 @@ py::str Decode(const Tokenizer& tokenizer, const std::vector<int>& ids) {
       Unlocked([&] { return tokenizer.Decode(ids.data(), ids.size()); })));
 }
 
-py::list DecodeBatch(const Tokenizer& tokenizer,
-                     const std::vector<std::vector<int>>& rows) {
-  py::list result;
-  for (const std::vector<int>& row : rows) {
-    result.append(
-        ToStr(ValueOrThrow(tokenizer.Decode(row.data(), row.size()))));
-  }
+py::list DecodeRows(const Tokenizer& tokenizer, const int32_t* ids,
+                    const int64_t* row_splits, size_t rows) {
+  const std::vector<std::string> texts = ValueOrThrow(
+      Unlocked([&] { return tokenizer.DecodeRows(ids, row_splits, rows); }));
+  py::list result(texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) result[i] = ToStr(texts[i]);
   return result;
+}
+
+py::list DecodeLists(const Tokenizer& tokenizer,
+                     const std::vector<std::vector<int>>& rows) {
+  std::vector<int32_t> ids;
+  std::vector<int64_t> row_splits = {0};
+  for (const std::vector<int>& row : rows) {
+    ids.insert(ids.end(), row.begin(), row.end());
+    row_splits.push_back(static_cast<int64_t>(ids.size()));
+  }
+  return DecodeRows(tokenizer, ids.data(), row_splits.data(), rows.size());
+}
+
+// The ids of an integer array of any width. One that does not fit is as unknown
+// as INT32_MAX.
+std::vector<int32_t> Narrow(const py::array& array) {
+  const py::array_t<int64_t, py::array::c_style | py::array::forcecast> wide(
+      array);
+  std::vector<int32_t> ids(static_cast<size_t>(wide.size()));
+  const int64_t* from = wide.data();
+  for (int32_t& id : ids) {
+    const int64_t value = *from++;
+    id = static_cast<int32_t>(std::clamp<int64_t>(value, INT32_MIN, INT32_MAX));
+  }
+  return ids;
+}
+
+py::list DecodeArray(const Tokenizer& tokenizer, const py::array& rows) {
+  const char kind = rows.dtype().kind();
+  // Other arrays are sequences of rows like any other.
+  if (rows.ndim() != 2 || (kind != 'i' && kind != 'u')) {
+    throw py::reference_cast_error();
+  }
+  const std::vector<int32_t> ids = Narrow(rows);
+  std::vector<int64_t> row_splits;
+  for (py::ssize_t i = 0; i <= rows.shape(0); ++i) {
+    row_splits.push_back(i * rows.shape(1));
+  }
+  return DecodeRows(tokenizer, ids.data(), row_splits.data(),
+                    static_cast<size_t>(rows.shape(0)));
+}
+
+py::list DecodeRagged(const Tokenizer& tokenizer, const py::array& values,
+                      const py::array_t<int64_t>& row_splits) {
+  const char kind = values.dtype().kind();
+  if (values.ndim() != 1 || row_splits.ndim() != 1 ||
+      (kind != 'i' && kind != 'u' && values.size() > 0)) {
+    throw py::type_error(
+        "values and row_splits must be integer arrays of one dimension, as "
+        "encode_batch returns them.");
+  }
+  std::vector<int64_t> borders;
+  for (py::ssize_t i = 0; i < row_splits.size(); ++i) {
+    borders.push_back(row_splits.at(i));
+  }
+  if (borders.empty() || borders.front() != 0 ||
+      borders.back() != values.size() ||
+      !std::is_sorted(borders.begin(), borders.end())) {
+    throw py::value_error(
+        "row_splits must rise from 0 to the number of values, " +
+        std::to_string(values.size()) + ".");
+  }
+  const std::vector<int32_t> ids = Narrow(values);
+  return DecodeRows(tokenizer, ids.data(), borders.data(), borders.size() - 1);
 }
 
 py::str IdToPiece(const Tokenizer& tokenizer, int id) {
@@ -268,6 +289,8 @@ constexpr char kEncodeBatchDoc[] =
     R"(Ids of every text, without EOS, as (values, row_splits).
 
 Row i is values[row_splits[i]:row_splits[i + 1]]; int32 [sum] and int64 [B + 1].
+texts is any iterable of str or bytes, or an Arrow array of strings (whatever
+has __arrow_c_array__), which is read in place.
 
 Raises:
   TypeError: a text is neither str nor bytes, or texts is a single one.
@@ -309,8 +332,14 @@ PYBIND11_MODULE(tokenizer_module, m) {
       .def("decode", &Decode, py::arg("ids"),
            "Text of the ids. Raises IndexError for an id outside the "
            "vocabulary.")
-      .def("decode_batch", &DecodeBatch, py::arg("rows"),
-           "Texts of rows of ids. Raises IndexError as decode.")
+      .def("decode_batch", &DecodeArray, py::arg("rows").noconvert(),
+           "Texts of rows of ids: a sequence of sequences, or an integer array "
+           "[B, L]. Raises IndexError as decode.")
+      .def("decode_batch", &DecodeLists, py::arg("rows"))
+      .def("decode_ragged", &DecodeRagged, py::arg("values"),
+           py::arg("row_splits"),
+           "Texts of rows of ids as encode_batch returns them. Raises "
+           "IndexError as decode.")
       .def("id_to_piece", &IdToPiece, py::arg("id"),
            "Piece of an id. Raises IndexError as decode.")
       .def("piece_to_id", &PieceToId, py::arg("piece"),

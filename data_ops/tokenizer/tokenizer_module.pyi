@@ -2,10 +2,17 @@
 """SentencePiece tokenizer over whole batches; tokenizer_module.cc has the docstrings."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy import typing as npt
+
+class ArrowArray(Protocol):
+    """Strings or binary of pyarrow, polars and others."""
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
+
+Texts: TypeAlias = Iterable[str | bytes] | ArrowArray
 
 class Tokenizer:
     def __init__(
@@ -39,18 +46,21 @@ class Tokenizer:
     def encode_with_offsets(
         self, text: str | bytes
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]: ...
-    def encode_batch(
-        self, texts: Iterable[str | bytes]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]: ...
+    def encode_batch(self, texts: Texts) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]: ...
     def encode_padded(
         self,
-        texts: Iterable[str | bytes],
+        texts: Texts,
         max_len: int,
         pad: int = 0,
         eos: int | None = 1,
     ) -> npt.NDArray[np.int32]: ...
     def decode(self, ids: Sequence[int]) -> str: ...
-    def decode_batch(self, rows: Sequence[Sequence[int]]) -> list[str]: ...
+    def decode_batch(
+        self, rows: Sequence[Sequence[int]] | npt.NDArray[np.integer]
+    ) -> list[str]: ...
+    def decode_ragged(
+        self, values: npt.NDArray[np.integer], row_splits: npt.NDArray[np.int64]
+    ) -> list[str]: ...
     def id_to_piece(self, id: int) -> str: ...
     def piece_to_id(self, piece: str | bytes) -> int: ...
     def serialized_model(self) -> bytes: ...

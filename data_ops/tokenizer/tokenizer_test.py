@@ -11,6 +11,7 @@ import threading
 
 import hypothesis
 import numpy as np
+import pyarrow as pa
 import sentencepiece
 from absl.testing import absltest, parameterized
 from hypothesis import strategies as st
@@ -199,8 +200,32 @@ class BatchTest(parameterized.TestCase):
         ids = self.tokenizer.encode_padded(self.texts, 500)
         expected = [self.tokenizer.decode(row) for row in ids.tolist()]
         self.assertEqual(self.tokenizer.decode_batch(ids), expected)
+        self.assertEqual(self.tokenizer.decode_batch(np.asfortranarray(ids)), expected)
         self.assertEqual(self.tokenizer.decode_batch(ids.astype(np.int64)), expected)
+        self.assertEqual(self.tokenizer.decode_batch(list(ids)), expected)
         self.assertEqual(self.tokenizer.decode(ids[0]), expected[0])
+
+    def test_ragged_rows_decode(self):
+        values, row_splits = self.tokenizer.encode_batch(self.texts)
+        expected = [self.tokenizer.decode(row) for row in _rows(values, row_splits)]
+        self.assertEqual(self.tokenizer.decode_ragged(values, row_splits), expected)
+        self.assertEqual(
+            self.tokenizer.decode_ragged(values.astype(np.int64), row_splits), expected
+        )
+        self.assertEqual(self.tokenizer.decode_ragged(np.array([]), np.array([0])), [])
+
+    @parameterized.parameters("string", "large_string", "binary", "large_binary")
+    def test_arrow_arrays(self, kind):
+        texts = ["not seen", "", "caf\u00e9", *self.texts]
+        # A slice begins inside of its buffers.
+        array = pa.array(texts, getattr(pa, kind)())[1:]
+        for ours, theirs in zip(
+            self.tokenizer.encode_batch(array), self.tokenizer.encode_batch(texts[1:]), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(
+            self.tokenizer.encode_padded(array, 9), self.tokenizer.encode_padded(texts[1:], 9)
+        )
 
     def test_threads_do_not_change_the_ids(self):
         texts = self.texts * 100 + ["=" * 9000, ""] * 3
@@ -306,6 +331,22 @@ class ErrorTest(parameterized.TestCase):
         with self.assertRaises(TypeError):
             self.tokenizer.encode_batch(3)
 
+    def test_arrow_arrays_of_other_kinds(self):
+        with self.assertRaisesRegex(
+            TypeError, "Arrow array of format 'i'; string, binary, .* cast"
+        ):
+            self.tokenizer.encode_batch(pa.array([1, 2], pa.int32()))
+        with self.assertRaisesRegex(ValueError, r"texts\[1\] is null; fill nulls"):
+            self.tokenizer.encode_batch(pa.array(["x", "a", None])[1:])
+
+    def test_row_splits(self):
+        ids = np.arange(4, dtype=np.int32)
+        for row_splits in ([], [0], [1, 4], [0, 3, 2, 4], [0, 5]):
+            with self.assertRaisesRegex(ValueError, "rise from 0 to the number of values, 4"):
+                self.tokenizer.decode_ragged(ids, np.array(row_splits, np.int64))
+        with self.assertRaisesRegex(TypeError, "integer arrays of one dimension"):
+            self.tokenizer.decode_ragged(np.array([1.5]), np.array([0, 1]))
+
     @parameterized.parameters(
         (0, 1, "max_len is 0; it must be at least 1"),
         (-5, None, "max_len is -5; it must be at least 1"),
@@ -322,6 +363,8 @@ class ErrorTest(parameterized.TestCase):
         for call in (
             lambda: self.tokenizer.decode([5, i]),
             lambda: self.tokenizer.decode_batch([[5], [5, i]]),
+            lambda: self.tokenizer.decode_batch(np.array([[5], [i]])),
+            lambda: self.tokenizer.decode_ragged(np.array([5, i]), np.array([0, 2])),
             lambda: self.tokenizer.id_to_piece(i),
         ):
             with self.assertRaisesRegex(IndexError, f"id {i} is not in .* ids are 0 to 319"):

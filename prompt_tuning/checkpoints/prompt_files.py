@@ -16,7 +16,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from prompt_tuning.checkpoints import paths, step_directories, t5x_format
+from prompt_tuning.checkpoints import paths, peft_adapter, step_directories, t5x_format
 from prompt_tuning.checkpoints.lazy_array import DTypeLike, as_dtype
 
 NUMPY_FOLDER = "numpy_checkpoints"
@@ -25,7 +25,7 @@ _MAGIC = b"\x93NUMPY"
 _STEP_NAME = re.compile(r"checkpoint_(\d+)")
 _ACCEPTED = (
     "A prompt is an npy file of a floating-point array [P, H], a folder with one such file, a "
-    "model directory with numpy_checkpoints/, or a T5X checkpoint with one prompt"
+    "model directory with numpy_checkpoints/, a T5X checkpoint with one prompt, or a PEFT adapter"
 )
 
 
@@ -34,8 +34,8 @@ def read_prompt(path: str | os.PathLike[str]) -> np.ndarray:
 
     Args:
       path: an npy file (the suffix may be left out), a folder of
-        `numpy_checkpoints/checkpoint_<step>`, a model directory (its latest numpy prompt), or a T5X
-        checkpoint with one parameter whose name contains `prompt`.
+        `numpy_checkpoints/checkpoint_<step>`, a model directory (its latest numpy prompt), a T5X
+        checkpoint with one parameter whose name contains `prompt`, or a PEFT adapter of one task.
 
     Returns:
       float32 [P, H]. bfloat16 is read from the two-byte void type that numpy writes for it.
@@ -123,6 +123,8 @@ def _find(path: str) -> tuple[str, np.ndarray]:
             return _from_t5x(file) if is_index else (file, _read_npy(file))
     if not paths.is_directory(path):
         raise FileNotFoundError(f"{path} does not exist. {_ACCEPTED}.")
+    if peft_adapter.is_adapter(path):
+        return path, peft_adapter.read_adapter(path).prompt()
     is_numpy_folder = path.rstrip("/").endswith(NUMPY_FOLDER)
     folder = path if is_numpy_folder else paths.join(path, NUMPY_FOLDER)
     steps = _steps_in(folder)

@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_tuning.checkpoints import paths, prompt_files, t5x_format
+from prompt_tuning.checkpoints import paths, peft_adapter, prompt_files, t5x_format
 
 _NAME = "encoder/prompt/prompt/prompt"
 _PROMPT = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
@@ -70,6 +70,11 @@ class ReadPromptTest(parameterized.TestCase):
         for path in (self.root, folder, os.path.join(folder, "checkpoint_10")):
             self.assert_prompt(path)
         self.assert_prompt(os.path.join(folder, "checkpoint_9"), 1 - _PROMPT)
+
+    def test_peft_adapter(self):
+        folder = os.path.join(self.root, "adapter")
+        peft_adapter.write_adapter(folder, _PROMPT, num_layers=2, num_attention_heads=2)
+        self.assert_prompt(folder)
 
     def test_t5x_checkpoint_with_one_prompt(self):
         target = {_NAME: _PROMPT, "token_embedder/embedding": np.zeros((3, 8))}

@@ -4,10 +4,9 @@
 import sys
 import types
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import gin
 import gin.config
+from absl.testing import absltest, parameterized
 
 from prompt_tuning.config import aliases
 

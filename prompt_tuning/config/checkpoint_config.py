@@ -5,9 +5,9 @@ Settings that are checked when they are made, so that a mistake in a gin file en
 anything heavy begins. Knows no file format.
 """
 
-from collections.abc import Callable, Sequence
 import dataclasses
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prompt_tuning.config import spelling

@@ -4,8 +4,7 @@
 import dataclasses
 import functools
 
-from absl.testing import absltest
-from absl.testing import parameterized
+from absl.testing import absltest, parameterized
 
 from prompt_tuning.config import checkpoint_config as config
 

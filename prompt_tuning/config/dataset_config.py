@@ -5,8 +5,8 @@
 `data` turns them into batches.
 """
 
-from collections.abc import Mapping, Sequence
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # The task name that stands for the files of `FileTask`.

@@ -3,8 +3,7 @@
 
 import dataclasses
 
-from absl.testing import absltest
-from absl.testing import parameterized
+from absl.testing import absltest, parameterized
 
 from prompt_tuning.config import dataset_config as config
 
@@ -62,9 +61,7 @@ class DatasetConfigTest(parameterized.TestCase):
         files = config.FileTask(test_file="t.tsv", text_columns=["a", 1], label_words=None)
         self.assertEqual(files.text_columns, ("a", 1))
         self.assertEqual(files.label_words, ())
-        self.assertEqual(
-            files.files, {"train": None, "validation": None, "test": "t.tsv"}
-        )
+        self.assertEqual(files.files, {"train": None, "validation": None, "test": "t.tsv"})
         settings = {**_GOOD, "mixture_or_task_name": "file_task", "file_task": files}
         self.assertIs(config.DatasetConfig(**settings).file_task, files)
 

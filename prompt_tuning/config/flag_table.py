@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which flag sets which gin macro: the table behind `friendly_flags`, and nothing else."""
 
-from collections.abc import Callable, Sequence
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prompt_tuning.config import dataset_config
@@ -244,9 +244,7 @@ TABLE: tuple[FriendlyFlag, ...] = (
         Target("TRAIN_STEPS", _fixed("None")),
         programs=(TRAIN,),
     ),
-    _flag(
-        "batch_size", "integer", "Examples in a batch.", "32", "BATCH_SIZE", programs=(TRAIN,)
-    ),
+    _flag("batch_size", "integer", "Examples in a batch.", "32", "BATCH_SIZE", programs=(TRAIN,)),
     _flag(
         "batch_size",
         "integer",

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the table of flags: what each sets is an interface that scripts depend on."""
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import gin
 import hypothesis
+from absl.testing import absltest, parameterized
 from hypothesis import strategies
 
 from prompt_tuning.config import flag_table

@@ -6,16 +6,13 @@ and before `--gin.` bindings, which win. Where the chosen files have none of a f
 is an error and not silence.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
 
-from prompt_tuning.config import flag_table
-from prompt_tuning.config import gin_checks
-from prompt_tuning.config import gin_files
-from prompt_tuning.config import spelling
+from prompt_tuning.config import flag_table, gin_checks, gin_files, spelling
 
 _CONFIGS = "prompt_tuning/configs"
 MODEL_FLAGS = ("model", "prompt_init")  # They choose files and set nothing.

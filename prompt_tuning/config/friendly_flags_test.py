@@ -4,13 +4,9 @@
 import os
 
 from absl import flags
-from absl.testing import absltest
-from absl.testing import parameterized
+from absl.testing import absltest, parameterized
 
-from prompt_tuning.config import flag_table
-from prompt_tuning.config import friendly_flags
-from prompt_tuning.config import gin_checks
-from prompt_tuning.config import gin_files
+from prompt_tuning.config import flag_table, friendly_flags, gin_checks, gin_files
 
 _CONFIGS = "prompt_tuning/configs"
 
@@ -170,7 +166,7 @@ class FriendlyFlagsTest(parameterized.TestCase):
         self.assertTrue(friendly_flags.is_demonstration("train", {"model": "bundled"}))
         self.assertFalse(friendly_flags.is_demonstration("train", {"model": "t5_1_1_xl"}))
         self.assertFalse(friendly_flags.is_demonstration("infer", {}))
-        early, late = (friendly_flags.new_run_dir(lambda: now) for now in (1e9, 1e9 + 1))
+        early, late = (friendly_flags.new_run_dir(lambda now=now: now) for now in (1e9, 1e9 + 1))
         self.assertLess(early, late)
         self.assertStartsWith(early, "prompt_tuning_runs/bundled-2001")
 

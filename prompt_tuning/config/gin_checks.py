@@ -7,9 +7,7 @@ function does not have) is left to gin itself.
 
 from collections.abc import Mapping
 
-from prompt_tuning.config import aliases
-from prompt_tuning.config import gin_files
-from prompt_tuning.config import spelling
+from prompt_tuning.config import aliases, gin_files, spelling
 
 # Upstream's order of groups on the command line. A later group may override an earlier one; where
 # an earlier group overrides a later one, the files are in the wrong order.
@@ -109,9 +107,7 @@ def check_command_line(statements: gin_files.Statements) -> None:
         if binding.is_macro:
             if binding.name not in known_macros:
                 near = spelling.nearest(binding.name, sorted(known_macros))
-                raise ValueError(
-                    f"no gin file uses the macro {binding.name} that --gin sets{near}"
-                )
+                raise ValueError(f"no gin file uses the macro {binding.name} that --gin sets{near}")
         elif not any(ends_with(full, binding.selector.text) for full in selectors):
             text = binding.selector.text
             near = spelling.nearest(text, sorted(shorts))

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of what is found in gin files without importing what they name."""
 
-from absl.testing import absltest
-from absl.testing import parameterized
+from absl.testing import absltest, parameterized
 
-from prompt_tuning.config import gin_checks
-from prompt_tuning.config import gin_files
+from prompt_tuning.config import gin_checks, gin_files
 
 _DYNAMIC = "from __gin__ import dynamic_registration\n"
 _RUN = _DYNAMIC + "import __main__ as train_script\ntrain_script.train.model_dir = %MODEL_DIR\n"
@@ -87,7 +85,7 @@ class GinChecksTest(parameterized.TestCase):
 
     def test_several_required_at_once(self):
         self.assert_error(
-            "EMBED_DIM, MODEL_DIR are not set: pass --gin.EMBED_DIM=\"N\"; --model_dir=DIR or ",
+            'EMBED_DIM, MODEL_DIR are not set: pass --gin.EMBED_DIM="N"; --model_dir=DIR or ',
             {"a.gin": _RUN + "MODEL_DIR = %gin.REQUIRED\nEMBED_DIM = %gin.REQUIRED\n"},
         )
 

@@ -7,12 +7,12 @@ its place. `gin_checks` finds mistakes in that. It deliberately does not know wh
 or argument means.
 """
 
-from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import difflib
 import os
 import pathlib
 import tokenize
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gin import config_parser

@@ -4,8 +4,7 @@
 import os
 import sys
 
-from absl.testing import absltest
-from absl.testing import parameterized
+from absl.testing import absltest, parameterized
 
 from prompt_tuning.config import gin_files
 

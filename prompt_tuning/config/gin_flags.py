@@ -6,21 +6,18 @@ a second, and neither JAX nor TensorFlow is loaded for it. Knows no macro; the f
 by friendlier names are in `friendly_flags`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import inspect
 import re
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from absl import flags
 import gin
 import gin.config
+from absl import flags
 
-from prompt_tuning.config import aliases
-from prompt_tuning.config import gin_checks
-from prompt_tuning.config import gin_files
-from prompt_tuning.config import spelling
+from prompt_tuning.config import aliases, gin_checks, gin_files, spelling
 
 _PREFIX = "--gin."
 
@@ -69,14 +66,15 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         "Comma-separated folders in which gin files are looked for, before those of this project.",
         **common,
     )
-    flags.DEFINE_string(
-        "tfds_data_dir", None, "Folder of prepared TFDS datasets.", **common
-    )
+    flags.DEFINE_string("tfds_data_dir", None, "Folder of prepared TFDS datasets.", **common)
     flags.DEFINE_list(
         "seqio_additional_cache_dirs", [], "Further folders with SeqIO's cached tasks.", **common
     )
     flags.DEFINE_bool(
-        "dry_run", False, "Print the configuration, parameters, batch shapes and memory, then stop.", **common
+        "dry_run",
+        False,
+        "Print the configuration, parameters, batch shapes and memory, then stop.",
+        **common,
     )
     flags.DEFINE_bool("debug", False, "Show the Python traceback of an error too.", **common)
 

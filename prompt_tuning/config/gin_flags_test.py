@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of T5X's gin flags and of parsing."""
 
-from absl import flags
-from absl.testing import absltest
-from absl.testing import parameterized
 import gin
 import gin.config
+from absl import flags
+from absl.testing import absltest, parameterized
 
-from prompt_tuning.config import gin_flags
-from prompt_tuning.config import partitioning
+from prompt_tuning.config import gin_flags, partitioning
 
 _DYNAMIC = "from __gin__ import dynamic_registration\n"
 _PART = _DYNAMIC + "from t5x import partitioning\n"

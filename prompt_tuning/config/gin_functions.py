@@ -7,7 +7,7 @@ from typing import Any
 
 import gin
 
-from prompt_tuning.config import aliases
+from prompt_tuning.config import aliases, run_flags
 
 
 def sum_fn(var1: Any, var2: Any) -> Any:
@@ -58,5 +58,6 @@ def summarize_gin_config(model_dir: str, summary_writer: Any = None, step: int =
         file.write(text)
     os.chmod(file.name, 0o644)  # Temporary files are private to their owner.
     os.replace(file.name, os.path.join(model_dir, "config.gin"))
+    run_flags.write(model_dir)
     if summary_writer is not None:
         summary_writer.write_texts(step, {"config": gin.markdown(text)})

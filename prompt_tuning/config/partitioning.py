@@ -4,9 +4,9 @@
 Settings and rules only; devices are the run's affair.
 """
 
-from collections.abc import Sequence
 import dataclasses
 import math
+from collections.abc import Sequence
 
 # (logical axis, mesh axis or None for "replicated")
 LogicalAxisRules = Sequence[tuple[str, str | None]]

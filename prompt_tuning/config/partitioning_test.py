@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the partitioning settings."""
 
-from absl.testing import absltest
-from absl.testing import parameterized
+from absl.testing import absltest, parameterized
 
 from prompt_tuning.config import partitioning
 

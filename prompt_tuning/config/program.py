@@ -25,6 +25,7 @@ from prompt_tuning.config import (
     gin_functions,
     path_checks,
     process_flags,
+    run_flags,
     signatures,
 )
 
@@ -156,6 +157,10 @@ def _run(program: Program, argv: Sequence[str]) -> None:
     process_flags.check_run_mode(program.entry_point, flags.FLAGS.run_mode)
     # Bazel starts programs in a folder of its own; paths are meant from where the user stands.
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
+    if program.entry_point == "train":
+        run_flags.remember(given, flags.FLAGS.gin_file)
+    else:
+        given = run_flags.carried(given, list(given), flags.FLAGS.gin_file)
     chosen = configuration(
         program.entry_point,
         given,

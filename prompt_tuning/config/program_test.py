@@ -9,16 +9,11 @@ import subprocess
 import sys
 from unittest import mock
 
-from absl import flags
-from absl.testing import absltest
-from absl.testing import flagsaver
-from absl.testing import parameterized
 import gin
+from absl import flags
+from absl.testing import absltest, flagsaver, parameterized
 
-from prompt_tuning.config import aliases
-from prompt_tuning.config import gin_files
-from prompt_tuning.config import gin_flags
-from prompt_tuning.config import program
+from prompt_tuning.config import aliases, gin_files, gin_flags, program
 
 _ROOT = str(gin_files.REPOSITORY_ROOT)
 _CONFIGS = "prompt_tuning/configs"

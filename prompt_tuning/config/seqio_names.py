@@ -6,8 +6,8 @@ and SeqIO is imported in `data` alone, so these classes hold what was set and do
 reads their fields.
 """
 
-from collections.abc import Callable, Sequence
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 

@@ -3,19 +3,20 @@
 
 import os
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import gin
+from absl.testing import absltest, parameterized
 
 from prompt_tuning.bundled import bundled
-from prompt_tuning.config import aliases
-from prompt_tuning.config import checkpoint_config
-from prompt_tuning.config import flag_table
-from prompt_tuning.config import friendly_flags
-from prompt_tuning.config import gin_checks
-from prompt_tuning.config import gin_files
-from prompt_tuning.config import gin_flags
-from prompt_tuning.config import gin_functions
+from prompt_tuning.config import (
+    aliases,
+    checkpoint_config,
+    flag_table,
+    friendly_flags,
+    gin_checks,
+    gin_files,
+    gin_flags,
+    gin_functions,
+)
 from prompt_tuning.models import network
 from prompt_tuning.prompts import combine
 from prompt_tuning.training import optimizers
@@ -141,9 +142,7 @@ class ShippedFilesTest(parameterized.TestCase):
         """Parses with values for whatever is required, so that gin can finish."""
         statements = gin_files.read(files, bindings, _PATHS)
         missing = {
-            b.name
-            for b in gin_checks.final_bindings(statements).values()
-            if b.value == _REQUIRED
+            b.name for b in gin_checks.final_bindings(statements).values() if b.value == _REQUIRED
         }
         gin_flags.parse_gin(files, [*bindings, *(f"{name} = 4" for name in missing)], _PATHS)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What somebody who wrote an unknown name may have meant; the ending of many error messages."""
 
-from collections.abc import Iterable
 import difflib
+from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str], many: int = 3) -> str:

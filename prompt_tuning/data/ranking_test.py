@@ -115,9 +115,7 @@ class RankingTest(parameterized.TestCase):
         self.assertEqual(ranking.rank_classification(targets, scores)["accuracy"], 0.0)
         normed = ranking.rank_classification(targets, scores, normalize_by_target_length=True)
         self.assertEqual(normed["accuracy"], 100.0)
-        prefixed = ranking.prefix_metric_names(
-            targets, scores, "p", ranking.rank_classification
-        )
+        prefixed = ranking.prefix_metric_names(targets, scores, "p", ranking.rank_classification)
         self.assertEqual(prefixed, {"p_accuracy": 0.0})
 
     def test_wrong_numbers(self):

@@ -55,9 +55,7 @@ class RecyclingTest(fixture_tfds.TfdsTestCase):
             got = self.texts(name, "validation")
             self.assertEqual(got[0], ("question1: Why? question2: How?", words[0]))
             self.assertEqual(got[1][1], words[1])
-        self.assertEqual(
-            recycling.verbalizers_name(("not duplicate", "x")), "not_spc_duplicate_x"
-        )
+        self.assertEqual(recycling.verbalizers_name(("not duplicate", "x")), "not_spc_duplicate_x")
         imdb = self.texts("pr:imdb_v100_0_1_verbalizers_test", "validation")
         self.assertCountEqual(imdb, [("good", "1"), ("bad", "0")])
         got = self.measure("pr:imdb_v100_negative_positive_verbalizers_test", ["positive"] * 2)

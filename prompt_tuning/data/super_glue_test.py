@@ -6,7 +6,6 @@ from absl.testing import absltest
 
 from prompt_tuning.data import fixture_tfds, super_glue
 
-
 _TOM = "Bob asked Tom if he can go"
 
 
@@ -65,9 +64,7 @@ _ROWS = {
         _pair(0, "neutral", premise="A.", hypothesis="B."),
         _pair(1, "contradiction", premise="C.", hypothesis="D."),
     ),
-    "copa": _lines(
-        _pair(0, 1, premise="P.", choice1="X.", choice2="Y.", question="cause")
-    ),
+    "copa": _lines(_pair(0, 1, premise="P.", choice1="X.", choice2="Y.", question="cause")),
     "multirc": _lines(_MULTIRC),
     "record": _lines(_RECORD),
     "rte": _lines(_pair(0, "entailment", premise="A.", hypothesis="B.")),
@@ -75,9 +72,7 @@ _ROWS = {
         _pair(0, False, word="go", sentence1="I go.", sentence2="A go.")
         | dict(start1=2, end1=4, start2=2, end2=4)
     ),
-    "wsc.fixed": _lines(
-        _wsc(0, True, "Tom"), _wsc(1, False, "Bob")
-    ),
+    "wsc.fixed": _lines(_wsc(0, True, "Tom"), _wsc(1, False, "Bob")),
 }
 _DPR = {
     "sentence": tfds.features.Text(),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes docs/tasks.md, the table of every task over a public dataset.
 
-    bazel run //prompt_tuning/data:task_list -- $PWD/docs/tasks.md
+bazel run //prompt_tuning/data:task_list -- $PWD/docs/tasks.md
 """
 
 import functools

@@ -6,8 +6,8 @@ registered and its examples are asked for. Knows no dataset by name.
 """
 
 import dataclasses
-from functools import partial
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import seqio
@@ -186,9 +186,7 @@ def with_examples(
     """
     texts = partial(metrics.text_examples, task_name=name, **(text_options or {}))
     return {
-        "postprocess": partial(
-            postprocessors.postprocess_with_examples, postprocess, **options
-        ),
+        "postprocess": partial(postprocessors.postprocess_with_examples, postprocess, **options),
         "metric_fns": (
             *(partial(metrics.metric_with_examples, metric) for metric in metric_fns),
             texts,

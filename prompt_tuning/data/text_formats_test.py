@@ -104,7 +104,7 @@ class TextFormatsTest(parameterized.TestCase):
     def test_tsv_to_qa(self):
         line = 'q1\tIt\'s "Bob".\tWho?\tBob\tBob|||Mr. Bob'
         got = _one(text_formats.tsv_to_qa(tf.data.Dataset.from_tensors(line)))
-        self.assertEqual(got["inputs"].decode(), "question: Who ? context: It ' s \" Bob \" . ")
+        self.assertEqual(got["inputs"].decode(), 'question: Who ? context: It \' s " Bob " . ')
         self.assertEqual((got["targets"], got["answer"], got["id"]), (b"Bob", b"Bob", b"q1"))
         self.assertEqual(got["answers"].tolist(), [b"Bob", b"Mr . Bob"])
 

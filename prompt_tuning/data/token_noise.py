@@ -37,9 +37,7 @@ def add_sentinel_to_beginning(
     return add(dataset)
 
 
-def add_sentinel_to_targets(
-    dataset: tf.data.Dataset, output_features: Features
-) -> tf.data.Dataset:
+def add_sentinel_to_targets(dataset: tf.data.Dataset, output_features: Features) -> tf.data.Dataset:
     """Puts `<extra_id_0>` in front of the targets, where span corruption has it."""
     return add_sentinel_to_beginning(dataset, output_features, "targets", 0)
 
@@ -73,9 +71,7 @@ def text_infilling(
         noise_density=noise_density,
         mean_noise_span_length=mean_noise_span_length,
     )
-    return _denoise(
-        dataset, sequence_length, output_features, mask, _spans_to_sentinels
-    )
+    return _denoise(dataset, sequence_length, output_features, mask, _spans_to_sentinels)
 
 
 def prefix_lm(

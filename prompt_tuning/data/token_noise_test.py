@@ -53,9 +53,7 @@ class TokenNoiseTest(parameterized.TestCase):
     def test_token_deletion_deletes_its_share(self):
         tokens = np.arange(10, 110)
         with seqio.utils.map_seed_manager(0):
-            rows = _rows(
-                token_noise.token_deletion(_dataset(tokens, 50), LENGTHS, FEATURES)
-            )
+            rows = _rows(token_noise.token_deletion(_dataset(tokens, 50), LENGTHS, FEATURES))
         kept = np.mean([len(row["inputs"]) for row in rows])
         self.assertBetween(kept, 82, 88)
         for row in rows:

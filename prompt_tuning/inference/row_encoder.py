@@ -63,7 +63,11 @@ class RowEncoder:
     """Encodes windows of requests, all in the same way."""
 
     def __init__(
-        self, vocabulary: Vocabulary, inputs_length: int, add_inputs_eos: bool, report_bad_rows: bool
+        self,
+        vocabulary: Vocabulary,
+        inputs_length: int,
+        add_inputs_eos: bool,
+        report_bad_rows: bool,
     ):
         """Remembers how; see `predictor.Predictor` for the arguments."""
         self._vocabulary = vocabulary

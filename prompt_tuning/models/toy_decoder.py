@@ -48,6 +48,4 @@ class ToyDecoder:
     def ended_sequences(self, length: int) -> list[tuple[int, ...]]:
         """Every sequence of at most `length` tokens that ends in EOS and has none before."""
         others = range(EOS + 1, self.table.shape[1])
-        return [
-            (*head, EOS) for n in range(length) for head in itertools.product(others, repeat=n)
-        ]
+        return [(*head, EOS) for n in range(length) for head in itertools.product(others, repeat=n)]

@@ -23,7 +23,7 @@ import ml_dtypes
 import numpy as np
 from absl import logging
 
-from prompt_tuning.checkpoints import paths, t5x_format
+from prompt_tuning.checkpoints import base_checkpoint, paths
 
 Initializer = Callable[[jax.Array, Sequence[int]], jax.Array]
 Array = np.ndarray | jax.Array
@@ -69,11 +69,11 @@ def np_load(path: str | os.PathLike, restore_dtype: Any = None) -> np.ndarray:
 def t5x_load(
     checkpoint_path: str | os.PathLike, variable_path: str, restore_dtype: Any = None
 ) -> np.ndarray:
-    """Reads one parameter of a T5X checkpoint; nothing else of the checkpoint is read.
+    """Reads one parameter of a base model; nothing else of the checkpoint is read.
 
     Args:
       checkpoint_path: A model directory (its latest step is used), a step directory, or the
-        `checkpoint` file in it.
+        `checkpoint` file in it; or a HuggingFace folder.
       variable_path: The parameter's path, for example `token_embedder/embedding`; a leading `/` or
         `target/` is allowed.
       restore_dtype: Cast to this dtype; None keeps the dtype of the checkpoint.
@@ -83,7 +83,7 @@ def t5x_load(
       KeyError: The checkpoint has no such parameter; the nearest names are listed.
     """
     name = variable_path.removeprefix("/").removeprefix("target/")
-    parameters = t5x_format.open_checkpoint(checkpoint_path).target()
+    parameters = base_checkpoint.open_base(checkpoint_path).target()
     if name not in parameters:
         nearest = difflib.get_close_matches(name, parameters, n=3, cutoff=0.3)
         raise KeyError(
@@ -146,7 +146,7 @@ def from_sample_of_embeddings(embeddings: Array, population_size: int | None = N
     table = np.array(embeddings[:population_size])
 
     def initialize(rng: jax.Array, shape: Sequence[int]) -> jax.Array:
-        _check_width(table, shape)
+        check_width(table, shape)
         replace = shape[0] > population_size
         if replace:
             logging.warning(
@@ -182,7 +182,7 @@ def from_embedded_list(
     initializer = initializer or uniform()
 
     def initialize(rng: jax.Array, shape: Sequence[int]) -> jax.Array:
-        _check_width(embeddings, shape)
+        check_width(embeddings, shape)
         prompt = initializer(rng, shape)
         if len(texts) > shape[0]:
             logging.warning(
@@ -216,7 +216,7 @@ def from_embedded_string(
     initializer = initializer or uniform()
 
     def initialize(rng: jax.Array, shape: Sequence[int]) -> jax.Array:
-        _check_width(embeddings, shape)
+        check_width(embeddings, shape)
         prompt = initializer(rng, shape)
         embedded = _embed(embeddings, vocab, text)
         if len(embedded) > shape[0]:
@@ -243,7 +243,12 @@ def _embed(embeddings: Array, vocab: Vocabulary, text: str) -> jax.Array:
     return jnp.asarray(embeddings[ids])
 
 
-def _check_width(embeddings: Array, shape: Sequence[int]) -> None:
+def check_width(embeddings: Array, shape: Sequence[int]) -> None:
+    """Refuses a table whose rows are not as wide as the prompt's.
+
+    Raises:
+      ValueError: names both widths.
+    """
     if embeddings.shape[-1] != shape[-1]:
         raise ValueError(
             f"the embedding table has width {embeddings.shape[-1]}, the prompt needs {shape[-1]}; "

@@ -198,9 +198,7 @@ class ExplicitPromptTest(parameterized.TestCase):
     def test_prompt_live_that_does_not_fit(self):
         model = make_model()
         with self.assertRaisesRegex(ValueError, r"\(2, 4\).*\(2, 3\)"):
-            encode(
-                model, init(model), prompt=jnp.zeros((P, H)), prompt_live=jnp.ones((2, 4), bool)
-            )
+            encode(model, init(model), prompt=jnp.zeros((P, H)), prompt_live=jnp.ones((2, 4), bool))
 
     def test_prompt_live_without_prompt(self):
         model = make_model()

@@ -73,10 +73,14 @@ def evaluate(
     evaluator = evaluation.SplitEvaluator(
         model, dataset_cfg, model.input_vocabulary, output_dir=output_dir
     )
+    # The frozen model alone is measured apart, so that the files hold the prompt's predictions only.
+    plain = evaluation.SplitEvaluator(model, dataset_cfg, model.input_vocabulary)
     figures: dict[str, Any] = {}
     for path in paths:
         config = dataclasses.replace(restore_checkpoint_cfg, path=path, mode="specific")
-        figures = _figures(model, evaluator, config, fallback_init_rng or 0, without_prompt)
+        figures = _figures(model, evaluator, config, fallback_init_rng or 0)
+        if without_prompt:
+            figures |= _figures(model, plain, config, fallback_init_rng or 0, prompt=False)
         figures["wall_seconds"] = time.monotonic() - started
         os.makedirs(output_dir, exist_ok=True)
         if summarize_config_fn is not None:
@@ -90,8 +94,8 @@ def evaluate(
     return figures
 
 
-def _figures(model, evaluator, config, seed: int, without_prompt: bool) -> dict[str, Any]:
-    """What one checkpoint is worth, without and with its prompt."""
+def _figures(model, evaluator, config, seed: int, prompt: bool = True) -> dict[str, Any]:
+    """What one checkpoint is worth, with its prompt or without."""
     shape = (1, _SHAPE_LENGTH)
     initial = initialization.initial_parameters(
         model,
@@ -100,12 +104,9 @@ def _figures(model, evaluator, config, seed: int, without_prompt: bool) -> dict[
         config,
     )
     params = jax.device_put(initial.params)
-    figures: dict[str, Any] = {}
-    if without_prompt:
-        extra = evaluation.no_prompt(model)
-        figures |= _suffixed(evaluator.figures(params, initial.step, extra), "without_prompt")
-    figures |= _suffixed(evaluator.figures(params, initial.step), "with_prompt")
-    return figures | {
+    extra = None if prompt else evaluation.no_prompt(model)
+    found = evaluator.figures(params, initial.step, extra)
+    return _suffixed(found, "with_prompt" if prompt else "without_prompt") | {
         "task": evaluator.task,
         "split": evaluator.split,
         "checkpoint": config.path,

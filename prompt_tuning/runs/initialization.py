@@ -93,6 +93,7 @@ def initial_parameters(
     # Of the file's values: a cast to a narrower type would give another fingerprint.
     base = fingerprint.fingerprint(leaves if restore.dtype == "bfloat16" else params)
     params.update(draw(model, input_shapes, rng, drawn))
+    _check_finite(params, drawn)
     return InitialParameters(dict(sorted(params.items())), checkpoint.step, base, drawn)
 
 
@@ -116,6 +117,15 @@ def _sources(checkpoint, shapes, restore) -> dict[str, str | None]:
             f"{near}."
         )
     return sources
+
+
+def _check_finite(params, names) -> None:
+    for name in names:
+        if not np.isfinite(params[name]).all():
+            raise ValueError(
+                f"{name} starts with values that are not finite; choose another --prompt_file "
+                "(PROMPT_FILE) or --prompt_init."
+            )
 
 
 def _check_shapes(leaves, shapes, directory: str) -> None:

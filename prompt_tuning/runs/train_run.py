@@ -136,11 +136,17 @@ class _Run:
     def open_data(self, train_config, eval_config, final_split) -> None:
         """Reads every example first: a mistake in a file must not wait for a model."""
         self.train_config = train_config
+        rows, size = self.model.module.config.vocab_size, self.vocabulary.vocab_size
+        if size > rows:
+            raise ValueError(
+                f"the vocabulary has {size} ids, but the model's table has {rows} rows; give the "
+                "model's own vocabulary: --vocabulary (VOCABULARY), or set NUM_EMBEDDINGS."
+            )
         self.batches = self.training_batches()
         self.evaluator = self._evaluator(eval_config, None, self.model_dir)
-        self.final_evaluator = self.evaluator
-        if final_split and eval_config is not None and final_split != eval_config.split:
-            self.final_evaluator = self._evaluator(eval_config, final_split, None)
+        # Of its own, and without files: what it finds of the frozen model alone must not stand
+        # among the prompt's predictions.
+        self.final_evaluator = self._evaluator(eval_config, final_split, None)
 
     def _evaluator(self, config, split, output_dir) -> evaluation.SplitEvaluator | None:
         if config is None or not evaluation.has_split(config, split):
@@ -270,7 +276,8 @@ class _Run:
 
     def evaluate_both(self) -> None:
         """With the prompt, and the frozen model alone: last, so that the first step comes soon."""
-        if self.final_evaluator is self.evaluator and self.periodic.latest is not None:
+        same = self.evaluator and self.final_evaluator.split == self.evaluator.split
+        if same and self.periodic.latest is not None:
             found = self.periodic.latest  # Of the last step: the loop evaluates there.
             self.figures |= {f"{name}_with_prompt": value for name, value in found.items()}
         else:
@@ -344,9 +351,12 @@ def _check(model_dir: str, eval_period: int | None) -> None:
             f"the period of evaluations is {eval_period}; it must be at least 1: --eval_period "
             "(EVAL_PERIOD)."
         )
-    if os.path.exists(model_dir) and not os.path.isdir(model_dir):
+    existing = os.path.abspath(model_dir)
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
         raise ValueError(
-            f"{model_dir} is a file; a run needs a folder, a new one or that of an earlier run: "
+            f"{existing} is a file; a run needs a folder, a new one or that of an earlier run: "
             "--model_dir (MODEL_DIR)."
         )
 
@@ -357,9 +367,9 @@ def _count(params) -> int:
 
 def _last_step(first: int, total_steps: int | None, relative_steps: int | None) -> int:
     if relative_steps is not None:
-        if relative_steps < 0:
+        if relative_steps < 1:
             raise ValueError(
-                f"the number of steps is {relative_steps}; it must not be negative: --train_steps "
+                f"the number of steps is {relative_steps}; it must be at least 1: --train_steps "
                 "(TRAIN_STEPS_RELATIVE)."
             )
         return first + relative_steps

@@ -9,10 +9,10 @@ so that checkpoints need no translation. Knows names only to report and to look 
 Source: Shazeer and Stern 2018 (arXiv:1804.04235); the fixed choices are T5X's.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import enum
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax

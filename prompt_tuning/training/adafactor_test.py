@@ -3,12 +3,11 @@
 
 import os
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from absl.testing import absltest, parameterized
 
 from prompt_tuning.training import adafactor
 

@@ -5,8 +5,7 @@ import os
 import signal
 import threading
 
-from absl.testing import absltest
-from absl.testing import parameterized
+from absl.testing import absltest, parameterized
 
 from prompt_tuning.training import interruption
 

@@ -6,20 +6,17 @@ data set and no file format: trainer, batches, evaluation, checkpoints and displ
 """
 
 import collections
-from collections.abc import Callable, Iterator, Mapping
 import dataclasses
 import math
 import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from prompt_tuning.training import checkpointing
-from prompt_tuning.training import interruption
-from prompt_tuning.training import metrics_writer
+from prompt_tuning.training import checkpointing, interruption, metrics_writer, train_metrics
 from prompt_tuning.training import progress as progress_lib
-from prompt_tuning.training import train_metrics
 from prompt_tuning.training import trainer as trainer_lib
 from prompt_tuning.training.train_state import TrainState
 

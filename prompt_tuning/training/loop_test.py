@@ -5,21 +5,22 @@ import functools
 import os
 import signal
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import jax
 import numpy as np
+from absl.testing import absltest, parameterized
 from tensorboard.backend.event_processing import event_accumulator
 
 from prompt_tuning.checkpoints import t5x_format
-from prompt_tuning.training import adafactor
-from prompt_tuning.training import checkpointing
-from prompt_tuning.training import loop
-from prompt_tuning.training import metrics_writer
-from prompt_tuning.training import optimizers
-from prompt_tuning.training import progress
-from prompt_tuning.training import schedules
-from prompt_tuning.training import toy_model
+from prompt_tuning.training import (
+    adafactor,
+    checkpointing,
+    loop,
+    metrics_writer,
+    optimizers,
+    progress,
+    schedules,
+    toy_model,
+)
 from prompt_tuning.training import trainer as trainer_lib
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -166,9 +167,7 @@ class RhythmTest(TestCase):
 
     def test_checkpoints_before_the_first_step_when_due_and_at_the_end(self):
         recorder = Recorder()
-        self.run_loop(
-            110, 3, checkpoint_manager=self.manager(50, first_step=3), progress=recorder
-        )
+        self.run_loop(110, 3, checkpoint_manager=self.manager(50, first_step=3), progress=recorder)
         self.assertEqual(t5x_format.checkpoint_steps(self.model_dir), [3, 53, 103, 110])
         self.assertLen(recorder.notes, 3)
 

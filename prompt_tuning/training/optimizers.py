@@ -5,14 +5,13 @@ The one question the trainer asks is `optimizer.trainable(names) -> names`. What
 selects is frozen: it gets no gradient and no state. Knows no particular optimizer.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 
-from prompt_tuning.training import subset
-from prompt_tuning.training import train_state
+from prompt_tuning.training import subset, train_state
 
 # T5X configs reach this one through the module that holds the optimizers.
 match_any = subset.match_any

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the choice between optimizers."""
 
-from absl.testing import absltest
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl.testing import absltest
 
-from prompt_tuning.training import adafactor
-from prompt_tuning.training import optimizers
+from prompt_tuning.training import adafactor, optimizers
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -5,10 +5,10 @@ Both show the loss, steps per second and the time left, and both count from the 
 process, because the global step starts at the base checkpoint's. Knows nothing of training.
 """
 
-from collections.abc import Callable, Mapping
 import datetime
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
 import rich.console

@@ -3,8 +3,8 @@
 
 import io
 
-from absl.testing import absltest
 import rich.console
+from absl.testing import absltest
 
 from prompt_tuning.training import progress
 

@@ -5,8 +5,8 @@ The result is a function of the (global) step, float32 on the device; it holds n
 no optimizer.
 """
 
-from collections.abc import Callable
 import difflib
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp

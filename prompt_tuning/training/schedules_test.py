@@ -3,14 +3,12 @@
 
 import math
 
-from absl.testing import absltest
-from absl.testing import parameterized
-from hypothesis import given
-from hypothesis import settings
-from hypothesis import strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl.testing import absltest, parameterized
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from prompt_tuning.training import schedules
 

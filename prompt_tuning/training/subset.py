@@ -7,10 +7,10 @@ the whole of "/" + name, as T5X's traversals see it, so upstream's `.*/prompt/.*
 pre-training differ in the regexes alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import difflib
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")

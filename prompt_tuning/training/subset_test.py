@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the choice of trainable parameters."""
 
-from absl.testing import absltest
-from absl.testing import parameterized
+from absl.testing import absltest, parameterized
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,8 +6,8 @@ only `summarize` divides, on the host, once per stats period. Knows no model: wh
 sum that a model does not report is left out.
 """
 
-from collections.abc import Mapping
 import math
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp

@@ -9,14 +9,11 @@ them, nothing is baked into the program as a constant.
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from flax import traverse_util
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
-from prompt_tuning.training import optimizers
-from prompt_tuning.training import schedules
-from prompt_tuning.training import subset
-from prompt_tuning.training import train_metrics
+from prompt_tuning.training import optimizers, schedules, subset, train_metrics
 from prompt_tuning.training.train_state import TrainState
 
 Batch = Mapping[str, Any]

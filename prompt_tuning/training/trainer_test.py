@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the training step on a toy model."""
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl.testing import absltest, parameterized
 
-from prompt_tuning.training import adafactor
-from prompt_tuning.training import optimizers
-from prompt_tuning.training import schedules
-from prompt_tuning.training import toy_model
+from prompt_tuning.training import adafactor, optimizers, schedules, toy_model
 from prompt_tuning.training import trainer as trainer_lib
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -204,9 +200,7 @@ class WeightMetricsTest(absltest.TestCase):
         self.assertFalse([name for name in without if name.startswith("weight_rms")])
         _, _, metrics = _train(_trainer(weight_metrics=True), 1)
         # At the first step the clipped update has an RMS of the learning rate.
-        np.testing.assert_allclose(
-            metrics[f"weight_update_rms/{toy_model.PROMPT}"], 0.3, rtol=1e-3
-        )
+        np.testing.assert_allclose(metrics[f"weight_update_rms/{toy_model.PROMPT}"], 0.3, rtol=1e-3)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,14 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 ALLOWED = {
     "prompt_tuning": {"config", "runs"},
     "runs": {
-        "bundled", "checkpoints", "config", "data", "data_ops", "inference", "models", "prompts",
+        "bundled",
+        "checkpoints",
+        "config",
+        "data",
+        "data_ops",
+        "inference",
+        "models",
+        "prompts",
         "training",
     },
     "config": set(),
@@ -23,7 +30,13 @@ ALLOWED = {
     "bundled": {"data_ops"},
     # Remakes the bundled model: a program of its own, like a run.
     "bundled.pretraining": {
-        "bundled", "checkpoints", "data_ops", "inference", "models", "prompts", "training",
+        "bundled",
+        "checkpoints",
+        "data_ops",
+        "inference",
+        "models",
+        "prompts",
+        "training",
     },
     "models": set(),
     "checkpoints": set(),

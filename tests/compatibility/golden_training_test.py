@@ -11,23 +11,22 @@ import os
 import pathlib
 import shutil
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl.testing import absltest, parameterized
 
-from prompt_tuning.models import models
-from prompt_tuning.models import network
-from prompt_tuning.prompts import combine
+from prompt_tuning.models import models, network
+from prompt_tuning.prompts import combine, prompted_network
 from prompt_tuning.prompts import prompt as prompts
-from prompt_tuning.prompts import prompted_network
-from prompt_tuning.training import adafactor
-from prompt_tuning.training import checkpointing
-from prompt_tuning.training import loop
-from prompt_tuning.training import optimizers
-from prompt_tuning.training import schedules
-from prompt_tuning.training import train_state
+from prompt_tuning.training import (
+    adafactor,
+    checkpointing,
+    loop,
+    optimizers,
+    schedules,
+    train_state,
+)
 from prompt_tuning.training import trainer as trainer_lib
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -171,9 +170,7 @@ class CheckpointTest(absltest.TestCase):
         restored = checkpointing.CheckpointManager(self.model_dir).restore_latest(state)
         self.assertEqual(int(restored.state.step), 1010)
         self.assertIsNone(restored.record)
-        np.testing.assert_array_equal(
-            restored.state.params[_PROMPT], _golden(1000, "prompts")[-1]
-        )
+        np.testing.assert_array_equal(restored.state.params[_PROMPT], _golden(1000, "prompts")[-1])
         np.testing.assert_array_equal(
             restored.state.opt_state[_PROMPT]["v"], _golden(1000, "final_v")
         )
@@ -194,9 +191,7 @@ class CheckpointTest(absltest.TestCase):
                 if path.name in ("checkpoint", "encoder.prompt.prompt.prompt"):
                     self.assertEqual(copy.read_bytes(), path.read_bytes(), copy)
         again = ours.restore_latest(state)
-        for a, b in zip(
-            jax.tree.leaves(again.state), jax.tree.leaves(restored.state), strict=True
-        ):
+        for a, b in zip(jax.tree.leaves(again.state), jax.tree.leaves(restored.state), strict=True):
             np.testing.assert_array_equal(a, b, strict=True)
 
 

@@ -13,7 +13,7 @@ root="${1:-$(mktemp -d)/bare}"
 mirror="$(awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}' /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2> /dev/null || true)"
 
 clean_up() {
-  umount "${root}/proc" "${root}/dev/pts" "${root}/dev/shm" "${root}/dev" 2> /dev/null || true
+  umount -R "${root}/proc" "${root}/dev" 2> /dev/null || true
 }
 trap clean_up EXIT
 
@@ -21,17 +21,20 @@ echo "making a bare Debian 12 in ${root}"
 if [[ ! -e "${root}/etc/debian_version" ]]; then
   debootstrap --variant=minbase --include=ca-certificates,python3 bookworm "${root}" ${mirror:+"${mirror}"} > "${root}.log" 2>&1 \
     || { tail -n 5 "${root}.log" >&2; exit 1; }
+elif [[ -e "${root}/src" ]]; then
+  echo "error: ${root} was used before and is not bare any more; give a new folder" >&2
+  exit 1
 fi
 cp /etc/resolv.conf "${root}/etc/resolv.conf"
 cp /etc/ssl/certs/ca-certificates.crt "${root}/etc/ssl/certs/ca-certificates.crt"
 mkdir -p "${root}/dev" "${root}/proc"
 mount -t proc proc "${root}/proc"
-mount --rbind /dev "${root}/dev" 2> /dev/null || mount --bind /dev "${root}/dev"
+mount --rbind --make-rslave /dev "${root}/dev"
 
 for name in bazel g++ cc git; do
   ! chroot "${root}" sh -c "command -v ${name}" > /dev/null || { echo "error: not bare, it has ${name}" >&2; exit 1; }
 done
-rm -rf "${root}/src" && mkdir "${root}/src"
+mkdir "${root}/src"
 git -C "${workspace}" archive HEAD | tar -x -C "${root}/src"
 
 inside() {

@@ -16,8 +16,20 @@ class ImportsTest(parameterized.TestCase):
         self.assertNotEqual(sys.prefix, sys.base_prefix)
 
     @parameterized.parameters(
-        "absl", "flax.linen", "gin", "jax", "msgpack", "numpy", "optax", "pyarrow", "rich",
-        "safetensors", "sentencepiece", "sklearn.metrics", "tensorboard", "tensorstore",
+        "absl",
+        "flax.linen",
+        "gin",
+        "jax",
+        "msgpack",
+        "numpy",
+        "optax",
+        "pyarrow",
+        "rich",
+        "safetensors",
+        "sentencepiece",
+        "sklearn.metrics",
+        "tensorboard",
+        "tensorstore",
     )
     def test_imports(self, name):
         importlib.import_module(name)

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import rich.console
+import rich.markup
 import rich.table
 from absl import app, flags
 
@@ -59,7 +60,8 @@ def main(argv: Sequence[str]) -> None:
     measured = []
     for name, prompt in prompts.items():
         geometry = prompt_geometry.measure(prompt, embedding, NEAREST.value, initial.get(name))
-        words = [[pieces.tokenizer.id_to_piece(i) for i in row] for row in geometry.neighbours.tolist()]
+        near = geometry.neighbours.tolist()
+        words = [[pieces.tokenizer.id_to_piece(row) for row in rows] for rows in near]
         measured.append(prompt_page.MeasuredPrompt(name, geometry, words))
     similarities = {
         "Cosine of the mean vectors": prompt_geometry.similarity_of_averages([*prompts.values()]),

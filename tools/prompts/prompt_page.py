@@ -23,7 +23,7 @@ figcaption { color: #55555c; }
 svg { max-width: 100%; height: auto; }
 """
 _INK, _FAINT, _BAR, _LINE = "#1c1c1e", "#8e8e93", "#3b6fb6", "#c2410c"
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 190, 64, 26, 12
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 200, 64, 26, 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ def render(
     names = [prompt.name for prompt in prompts]
     sections = []
     if len(prompts) > 1:
-        maps = (_figure(caption, heat_map(values, names)) for caption, values in similarities.items())
+        maps = (_figure(text, heat_map(values, names)) for text, values in similarities.items())
         sections.append(f"<h2>Similarity of the prompts</h2>{''.join(maps)}")
     sections.extend(_section(prompt, vocabulary_norm) for prompt in prompts)
     title = html.escape(", ".join(names))
@@ -72,8 +72,8 @@ def _section(prompt: MeasuredPrompt, vocabulary_norm: float) -> str:
     norms = bar_chart(geometry.norms, (vocabulary_norm, "median of the vocabulary"))
     figures = [_figure("Norm of each position", norms)]
     if geometry.drift is not None:
-        figures.append(_figure("Distance of each position from its initial value",
-                               bar_chart(geometry.drift)))  # fmt: skip
+        drift = bar_chart(geometry.drift)
+        figures.append(_figure("Distance of each position from its initial value", drift))
     nearest = bar_chart(geometry.likeness[:, 0])
     figures.append(_figure("Cosine of each position with its nearest piece", nearest))
     return f"<h2>{html.escape(prompt.name)}</h2>{''.join(figures)}{_table(prompt)}"
@@ -125,30 +125,29 @@ def bar_chart(values: np.ndarray, mark: tuple[float, str] | None = None) -> str:
         parts.append(_text(place, _HEIGHT - 8, str(position), "end" if position else "start"))
     if mark:
         parts.append(_line(_LEFT, y(mark[0]), _WIDTH, y(mark[0]), _LINE))
-        label = f"{mark[1]} {mark[0]:.3g}"
-        parts.append(_text(_WIDTH - 4, y(mark[0]) - 4, label, "end", _LINE))
+        # Above the bars, which may be higher than the line.
+        parts.append(_text(_WIDTH - 4, _TOP - 8, f"{mark[1]} {mark[0]:.3g}", "end", _LINE))
     return _svg(_WIDTH, _HEIGHT, parts)
 
 
 def heat_map(values: np.ndarray, names: Sequence[str]) -> str:
     """SVG of a matrix `[N, N]` of cosines: blue for like, red for opposite, with its numbers."""
-    cell, margin = 52, 12 + 8 * max(len(name) for name in names)
+    longest = 8 * max(len(name) for name in names)
+    wide, high, left, top = max(52, longest + 8), 44, longest + 16, 30
     parts = []
     for row, name in enumerate(names):
-        middle = row * cell + cell / 2
-        parts.append(_text(margin - 8, 30 + middle + 4, name, "end"))
-        parts.append(_text(margin + middle, 22, name, "middle"))
+        parts.append(_text(left - 8, top + (row + 0.5) * high + 4, name, "end"))
+        parts.append(_text(left + (row + 0.5) * wide, top - 8, name, "middle"))
         for column, value in enumerate(values[row].tolist()):
-            x, y = margin + column * cell, 30 + row * cell
+            x, y = left + column * wide, top + row * high
             parts.append(
-                f'<rect x="{x}" y="{y}" width="{cell - 2}" height="{cell - 2}" '
+                f'<rect x="{x}" y="{y}" width="{wide - 2}" height="{high - 2}" '
                 f'fill="{_colour(value)}"><title>{html.escape(name)}, '
                 f"{html.escape(names[column])}: {value:.4f}</title></rect>"
             )
             ink = "#ffffff" if abs(value) > 0.55 else _INK
-            parts.append(_text(x + cell / 2 - 1, y + cell / 2 + 4, f"{value:.2f}", "middle", ink))
-    side = len(names) * cell
-    return _svg(margin + max(side, cell + margin), 30 + side, parts)
+            parts.append(_text(x + wide / 2 - 1, y + high / 2 + 4, f"{value:.2f}", "middle", ink))
+    return _svg(left + len(names) * wide, top + len(names) * high, parts)
 
 
 def _colour(value: float) -> str:

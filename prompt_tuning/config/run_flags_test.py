@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+
+from absl.testing import absltest
+
+from prompt_tuning.config import run_flags
+
+KNOWN = ("model", "model_dir", "prompt_length", "label_words", "split", "validation_file", "task")
+
+
+class RunFlagsTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(run_flags._remembered.clear)
+        self.folder = self.create_tempdir().full_path
+
+    def kept(self, gin_file=None, **given):
+        run_flags.remember(given, gin_file)
+        run_flags.write(self.folder)
+        return run_flags.read(self.folder)
+
+    def test_only_what_a_prompt_needs_is_kept_and_paths_are_absolute(self):
+        kept = self.kept(
+            prompt_length=10,
+            train_steps=5,
+            model=None,
+            validation_file="dev.tsv",
+            vocabulary="gs://a",
+        )
+        expected = {
+            "prompt_length": 10,
+            "validation_file": os.path.abspath("dev.tsv"),
+            "vocabulary": "gs://a",
+            "gin_file": [],
+        }
+        self.assertEqual(kept, expected)
+        self.assertEqual(os.listdir(self.folder), ["flags.json"])
+
+    def test_given_flags_win_and_unknown_ones_are_left_out(self):
+        self.kept(prompt_length=10, label_words=["a", "b"], text_column=["x"])
+        given = {"model_dir": self.folder, "prompt_length": 3, "label_words": None}
+        carried = run_flags.carried(given, KNOWN, None)
+        self.assertEqual(carried["prompt_length"], 3)
+        self.assertEqual(carried["label_words"], ["a", "b"])
+        self.assertNotIn("text_column", carried)
+
+    def test_split_is_that_of_the_file_there_is(self):
+        self.kept(validation_file="dev.tsv")
+        self.assertEqual(
+            run_flags.carried({"model_dir": self.folder}, KNOWN, None)["split"], "validation"
+        )
+        given = {"model_dir": self.folder, "split": "test"}
+        self.assertEqual(run_flags.carried(given, KNOWN, None)["split"], "test")
+
+    def test_no_run_or_no_folder_changes_nothing(self):
+        self.assertEqual(run_flags.carried({"model": None}, KNOWN, None), {"model": None})
+        given = {"model_dir": os.path.join(self.folder, "nowhere")}
+        self.assertEqual(run_flags.carried(given, KNOWN, None), given)
+
+    def test_a_run_of_gin_files_needs_them_again(self):
+        self.kept(gin_file=["models/t5.gin"])
+        given = {"model_dir": self.folder}
+        with self.assertRaisesRegex(ValueError, "was configured by --gin_file"):
+            run_flags.carried(given, KNOWN, None)
+        self.assertEqual(run_flags.carried(given, KNOWN, ["models/t5.gin"]), given)
+
+    def test_a_process_without_flags_writes_nothing(self):
+        run_flags.write(self.folder)
+        self.assertEqual(os.listdir(self.folder), [])
+
+
+if __name__ == "__main__":
+    absltest.main()
