@@ -31,6 +31,11 @@ class BatchIterator(Iterator[Batch]):
     follow one another within a batch, as in SeqIO. The last batch of finite data is left out with
     `drop_remainder`, else filled with rows of padding, whose loss weights are 0.
 
+    With several shards (hosts of one run) every shard reads the same examples and keeps its part of
+    the rows of each batch, as wide as the whole batch: the parts one below the other are the batch
+    that one host would get. The position is that of the whole, so a run may go on with another
+    number of hosts.
+
     Attributes:
       lengths: tokens of "inputs" and "targets" at full width.
       seed: of the order; drawn if none was given.
@@ -50,6 +55,8 @@ class BatchIterator(Iterator[Batch]):
         length_buckets: Mapping[str, Sequence[int]] | None = None,
         use_cached: bool = False,
         module: str | None = None,
+        shard_index: int = 0,
+        num_shards: int = 1,
     ):
         """Looks the task up and stands before its first batch.
 
@@ -58,7 +65,7 @@ class BatchIterator(Iterator[Batch]):
           task_feature_lengths: {"inputs": T, "targets": L}; None, which only tasks over texts
             accept, takes the longest rows.
           split: of the task.
-          batch_size: B.
+          batch_size: B, of all shards together.
           shuffle: in another order each epoch; else in the order of the source.
           seed: of the order.
           num_epochs: None repeats without end.
@@ -67,12 +74,20 @@ class BatchIterator(Iterator[Batch]):
             smallest that holds its longest row. None: always full width.
           use_cached: read SeqIO's cache of the task.
           module: imported first, to register tasks.
+          shard_index: which part of each batch to give, from 0.
+          num_shards: how many parts there are; divides B.
 
         Raises:
           ValueError: there is no such task or split, a number is out of range, or the task lacks
             inputs or targets.
         """
         _check_numbers(batch_size, num_epochs, seed, task_feature_lengths)
+        self._shard = shard_rows(batch_size, shard_index, num_shards)
+        if seed is None and shuffle and num_shards > 1:
+            raise ValueError(
+                f"the order of the examples has no seed, and {num_shards} hosts must agree on it; "
+                "set --seed (train/utils.DatasetConfig.seed)."
+            )
         self._task = tasks.ensure_registered(mixture_or_task_name, module)
         self._batch_size = batch_size
         self._drop_remainder = drop_remainder
@@ -120,14 +135,14 @@ class BatchIterator(Iterator[Batch]):
 
     @property
     def input_shapes(self) -> dict[str, tuple[int, int]]:
-        """{model feature: (B, full width)}, to initialise a model with."""
+        """{model feature: (B, full width)} of the whole batch, to initialise a model with."""
         encoder, decoder = self.lengths["inputs"], self.lengths["targets"]
         widths = [encoder if name.startswith("enc") else decoder for name in _FEATURES]
         return {name: (self._batch_size, w) for name, w in zip(_FEATURES, widths, strict=True)}
 
     @property
     def examples_per_second(self) -> float:
-        """Examples delivered per second spent in this iterator; 0 before the first batch."""
+        """Examples of whole batches per second spent in this iterator; 0 before the first batch."""
         return self._examples / self._seconds if self._seconds else 0.0
 
     def __next__(self) -> Batch:
@@ -141,6 +156,7 @@ class BatchIterator(Iterator[Batch]):
             inputs = np.pad(inputs, ((0, missing), (0, 0)), constant_values=token_rows.PAD_ID)
             targets = np.pad(targets, ((0, missing), (0, 0)), constant_values=token_rows.PAD_ID)
         batch = token_rows.bucketed_features(inputs, targets, self.lengths, self._buckets)
+        batch = {name: rows[self._shard] for name, rows in batch.items()}
         self._seconds += time.perf_counter() - started
         return batch
 
@@ -171,6 +187,25 @@ class BatchIterator(Iterator[Batch]):
                 )
         self.seed = state["seed"]
         self._tokens.restore(path, state["position"], self.seed)
+
+
+def shard_rows(batch_size: int, shard_index: int, num_shards: int) -> slice:
+    """The rows of a batch of `batch_size` that shard `shard_index` of `num_shards` has.
+
+    Raises:
+      ValueError: the shards do not divide the batch, or there is no such shard.
+    """
+    if num_shards < 1 or not 0 <= shard_index < num_shards:
+        raise ValueError(
+            f"the shard is {shard_index} of {num_shards}; it must be from 0 to num_shards - 1."
+        )
+    if batch_size % num_shards:
+        raise ValueError(
+            f"the batch size is {batch_size}, which {num_shards} hosts cannot share equally; set "
+            "--batch_size (BATCH_SIZE) to a multiple of the number of hosts."
+        )
+    size = batch_size // num_shards
+    return slice(shard_index * size, (shard_index + 1) * size)
 
 
 def _check_numbers(

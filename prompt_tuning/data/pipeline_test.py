@@ -100,6 +100,34 @@ class BatchIteratorTest(parameterized.TestCase):
             widths.add(cut["encoder_input_tokens"].shape[1])
         self.assertEqual(widths, {4, 8, 16})
 
+    @parameterized.product(name=["ours", "plain"], num_shards=[2, 3, 6])
+    def test_shards_make_up_the_batch_of_one_host(self, name, num_shards):
+        options = {
+            "batch_size": 6,
+            "drop_remainder": False,
+            "length_buckets": {"inputs": (4, 8), "targets": (2,)},
+        }
+        whole = list(self._batches(name, **options))
+        shards = [
+            self._batches(name, shard_index=i, num_shards=num_shards, **options)
+            for i in range(num_shards)
+        ]
+        joined = [
+            {feature: np.concatenate([part[feature] for part in parts]) for feature in parts[0]}
+            for parts in zip(*shards, strict=True)
+        ]
+        self._assert_same(joined, whole)
+
+    @parameterized.parameters("ours", "plain")
+    def test_other_number_of_shards_goes_on(self, name):
+        one, path = self._batches(name, batch_size=2), self.create_tempdir().full_path
+        next(one)
+        one.save(f"{path}/position")
+        second = self._batches(name, batch_size=2, shard_index=1, num_shards=2)
+        second.restore(f"{path}/position")
+        parts = [{k: rows[1:] for k, rows in batch.items()} for batch in one]
+        self._assert_same(list(second), parts)
+
     def test_endless_batches(self):
         batches = self._batches("ours", num_epochs=None)
         self.assertLen([next(batches) for _ in range(20)], 20)
@@ -136,6 +164,9 @@ class BatchIteratorTest(parameterized.TestCase):
         ("split", {"split": "test"}, "no split 'test'"),
         ("lengths", {"task_feature_lengths": {"inputs": 3}}, "'targets' of at least 1"),
         ("task", {"mixture_or_task_name": "our"}, "no task or mixture 'our'.*'ours'"),
+        ("shards", {"batch_size": 4, "num_shards": 3}, "batch size is 4, which 3 hosts cannot"),
+        ("hosts_without_seed", {"num_shards": 2}, "no seed, and 2 hosts must agree"),
+        ("no_such_shard", {"shard_index": 2, "num_shards": 2}, "shard is 2 of 2"),
         ("module", {"module": "no_such_module"}, "MIXTURE_OR_TASK_MODULE is 'no_such_module'"),
     )
     def test_errors(self, options, problem):
