@@ -21,7 +21,8 @@ from prompt_tuning.models import layers, network
 
 Array = jax.Array
 T5Config = network.T5Config
-KeysValues = network.KeysValues
+# One (keys, values) pair per layer, each `[B, positions, N, D]`.
+KeysValues = tuple[tuple[Array, Array], ...]
 
 
 class DecoderOnlyLayer(nn.Module):

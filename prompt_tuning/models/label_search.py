@@ -179,7 +179,8 @@ def best_labels(
     """
     module, variables, batch = model.module, {"params": params}, tokens.shape[0]
     encoded, live = module.apply(variables, tokens, method="encode", **extra)
-    cross = module.apply(variables, encoded, method="cross_keys_values")
+    reads = num_beams * tree.tokens.shape[1]
+    cross = module.apply(variables, encoded, reads, method="cross_memory")
 
     def tokens_to_logits(state: decoding_state.DecodingState) -> tuple[Array, Any]:
         return module.apply(

@@ -95,6 +95,11 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         return jnp.dot(x.astype(self.dtype), kernel.astype(self.dtype))
 
+    def by_head(self, num_heads: int) -> Array:
+        """The kernel as `[in, N, D]` in `dtype`, of a module that has its parameters already."""
+        kernel = self.get_variable("params", "kernel").astype(self.dtype)
+        return kernel.reshape(kernel.shape[0], num_heads, -1)
+
 
 class Embed(nn.Module):
     """The token table, parameter `embedding` `[V, H]`, shared by encoder and decoder."""
@@ -170,11 +175,19 @@ class RelativePositionBiases(nn.Module):
         return row[None, :, None, :]
 
 
+# What attention to the encoded input reads: keys and values `[B, K, N, D]`, or the input itself.
+Memory = tuple[Array, Array] | Array
+
+
 class MultiHeadAttention(nn.Module):
     """Attention without biases and without division by `sqrt(D)` (folded into query's init).
 
     Keys and values are projected by `keys_values` and passed back in, so that a decoder can keep
     them: its own ones grow in a cache, those of the encoded input are computed once.
+
+    Few queries to many positions need no keys and values at all. With `y` what is attended to,
+    `q . (y Wk) = (q Wk') . y` and `w (y Wv) = (w y) Wv`: the two kernels are absorbed into the few
+    queries and results. `memory` decides, `recall` reads either form.
     """
 
     num_heads: int
@@ -183,6 +196,9 @@ class MultiHeadAttention(nn.Module):
     dropout_rate: float
     dtype: jnp.dtype
     kernel_init: Initializer
+
+    # A subclass whose keys and values are more than products with the kernels sets this to False.
+    absorbs = True
 
     def setup(self) -> None:
         def query_init(*args):
@@ -219,6 +235,42 @@ class MultiHeadAttention(nn.Module):
         logits = jnp.einsum("bqnd,bknd->bnqk", queries, keys) + bias
         weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=deterministic)
         attended = jnp.einsum("bnqk,bknd->bqnd", weights, values)
+        return self.out(attended.reshape(*x.shape[:-1], self.num_heads * self.head_dim))
+
+    def memory(self, y: Array, reads: int) -> Memory:
+        """What `recall` needs of the encoded input.
+
+        Args:
+            y: `[B, K, H]`.
+            reads: how many queries will read each row of it, in all calls of `recall` together.
+
+        Returns:
+            `y` itself where absorbing is less work, else its keys and values.
+        """
+        # Absorbed, a query costs N*H for each key instead of N*D, and no key costs H*N*D. Measured
+        # with gradients for T5 1.1 small: 3.0x as fast at 8 reads, 1.8x at 16, 1.1x at 32, 0.8x at
+        # 48, where D is 64. While parameters are made, the projections have to run.
+        if self.absorbs and 2 * reads <= self.head_dim and not self.is_initializing():
+            return y
+        return self.keys_values(y)
+
+    def recall(self, x: Array, memory: Memory, bias: Array, deterministic: bool) -> Array:
+        """As calling with keys and values, for either form of `memory`."""
+        if isinstance(memory, tuple):
+            return self(x, *memory, bias, deterministic)
+        batch, keys, width = memory.shape
+        heads = (batch, -1, self.num_heads, self.head_dim)
+        queries = jnp.einsum(
+            "bqnd,hnd->bnqh", self.query(x).reshape(heads), self.key.by_head(self.num_heads)
+        )
+        # All heads read the same rows, so heads and queries are one axis of one product.
+        flat = queries.reshape(batch, -1, width)
+        logits = jnp.einsum("brh,bkh->brk", flat, memory).reshape(*queries.shape[:3], keys) + bias
+        weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=deterministic)
+        read = jnp.einsum("brk,bkh->brh", weights.reshape(batch, -1, keys), memory)
+        attended = jnp.einsum(
+            "bnqh,hnd->bqnd", read.reshape(queries.shape), self.value.by_head(self.num_heads)
+        )
         return self.out(attended.reshape(*x.shape[:-1], self.num_heads * self.head_dim))
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import functools
+
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -198,6 +200,68 @@ class AttentionTest(parameterized.TestCase):
         params = init(jax.random.PRNGKey(0))["params"]
         self.assertAlmostEqual(float(params["key"]["kernel"].std()), 1.0, delta=0.01)
         self.assertAlmostEqual(float(params["query"]["kernel"].std()), 1 / 8, delta=0.002)
+
+
+class AbsorbedAttentionTest(parameterized.TestCase):
+    """Attention that reads its input directly, against the one that projects it."""
+
+    def setUp(self):
+        super().setUp()
+        self.module = layers.MultiHeadAttention(3, 16, 10, 0.0, _F32, _INIT)
+        self.y = _normal(2, 2, 7, 10)
+        self.variables = self.module.init(
+            jax.random.PRNGKey(0), _normal(1, 2, 4, 10), self.y, None, 4, method=self._recall
+        )
+
+    @staticmethod
+    def _recall(module, x, y, bias, reads):
+        bias = jnp.zeros((1, 1, 1, 1)) if bias is None else bias
+        return module.recall(x, module.memory(y, reads), bias, True)
+
+    def _apply(self, variables, x, y, bias, reads):
+        return self.module.apply(variables, x, y, bias, reads, method=self._recall)
+
+    def test_parameters_are_those_of_the_projections(self):
+        shapes = {name: leaf["kernel"].shape for name, leaf in self.variables["params"].items()}
+        inner = {name: (10, 48) for name in ("query", "key", "value")}
+        self.assertEqual(shapes, {**inner, "out": (48, 10)})
+
+    @parameterized.parameters((8, False), (9, True), (1000, True))
+    def test_few_reads_need_no_projection(self, reads, projected):
+        memory = self.module.apply(self.variables, self.y, reads, method="memory")
+        self.assertEqual(isinstance(memory, tuple), projected)
+
+    @parameterized.parameters(1, 3)
+    def test_values_and_every_gradient_are_those_of_the_projected_path(self, rows_per_key):
+        x = _normal(3, 2 * rows_per_key, 4, 10)
+        bias = _normal(4, 2, 1, 4 * rows_per_key, 7)
+        probe = _normal(5, *x.shape)
+
+        def result(reads, *arguments):
+            return jnp.sum(self._apply(*arguments, reads) * probe)
+
+        for reads in (8, 1000):
+            arguments = (self.variables, x, self.y, bias)
+            value, gradients = jax.value_and_grad(
+                functools.partial(result, reads), argnums=(0, 1, 2, 3)
+            )(*arguments)
+            if reads == 8:
+                expected = value, gradients
+        np.testing.assert_allclose(value, expected[0], rtol=1e-5)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-4 * np.abs(b).max()),
+            gradients,
+            expected[1],
+        )
+
+    def test_a_masked_key_has_no_influence(self):
+        x = _normal(3, 2, 4, 10)
+        bias = layers.mask_to_bias(jnp.arange(7)[None, None, None, :] < 4, _F32)
+        changed = self.y.at[:, 4:].set(1e3)
+        np.testing.assert_array_equal(
+            self._apply(self.variables, x, self.y, bias, 8),
+            self._apply(self.variables, x, changed, bias, 8),
+        )
 
 
 class DropoutTest(absltest.TestCase):

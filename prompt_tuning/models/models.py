@@ -349,7 +349,9 @@ class EncoderDecoderModel(BaseTransformerModel):
         if prompt_with_targets:
             # An end token would be forced too, and nothing could follow it.
             forced = jnp.where(given == self.eos_id, 0, given)
-        cache, tokens_to_logits = self._start_decoding(params, batch, extra)
+        if num_decodes is None:
+            num_decodes = self._default_decoder_params.num_decodes
+        cache, tokens_to_logits = self._start_decoding(params, batch, num_decodes, extra)
         return self._search(
             forced,
             cache,
@@ -360,20 +362,23 @@ class EncoderDecoderModel(BaseTransformerModel):
             num_decodes,
         )
 
-    def _start_decoding(self, params: Params, batch: Batch, extra: Mapping[str, Any]):
+    def _start_decoding(
+        self, params: Params, batch: Batch, num_decodes: int, extra: Mapping[str, Any]
+    ):
         """An empty cache of B rows, and the function that decodes one token with it."""
         variables = {"params": params}
         encoded, live = self.module.apply(
             variables, batch["encoder_input_tokens"], method="encode", **extra
         )
-        cross = self.module.apply(variables, encoded, method="cross_keys_values")
+        rows, length = batch["decoder_input_tokens"].shape
+        reads = num_decodes * length
+        cross = self.module.apply(variables, encoded, reads, method="cross_memory")
 
         def tokens_to_logits(state: decoding.DecodingState) -> tuple[Array, network.Cache]:
             return self.module.apply(
                 variables, state.cur_token, state.cache, cross, live, method="decode_step"
             )
 
-        rows, length = batch["decoder_input_tokens"].shape
         return network.init_cache(self.module.config, rows, length), tokens_to_logits
 
     def label_scores(
@@ -381,7 +386,7 @@ class EncoderDecoderModel(BaseTransformerModel):
     ) -> Array:
         """Log-likelihood of every candidate label for every input.
 
-        Each input is encoded once and its keys are projected once; all labels read them.
+        Each input is encoded once, and all labels read it.
 
         Args:
             params: the parameters.

@@ -24,8 +24,8 @@ from prompt_tuning.models import layers, t5_config
 
 Array = jax.Array
 T5Config = t5_config.T5Config
-# One (keys, values) pair per decoder layer, each `[B, positions, N, D]`.
-KeysValues = tuple[tuple[Array, Array], ...]
+# What each decoder layer reads of the encoded input; see `layers.MultiHeadAttention.memory`.
+CrossMemory = tuple[layers.Memory, ...]
 Cache = dict[str, Any]
 
 
@@ -189,7 +189,7 @@ class DecoderLayer(nn.Module):
         x: Array,
         keep: Array,
         self_bias: Array,
-        cross: tuple[Array, Array],
+        cross: layers.Memory,
         cross_bias: Array,
         deterministic: bool,
     ) -> Array:
@@ -199,7 +199,7 @@ class DecoderLayer(nn.Module):
             x: `[R, L, H]`, where R is a multiple of the encoded batch B.
             keep: `[R, L, 1]`, zero at padding.
             self_bias: `[R, N, L, L]`.
-            cross: keys and values of the encoded input, each `[B, S, N, D]`.
+            cross: of the encoded input `[B, S, H]`, from its attention's `memory`.
             cross_bias: `[B, 1, R/B*L, S]`.
             deterministic: no dropout.
         """
@@ -214,7 +214,7 @@ class DecoderLayer(nn.Module):
         cached: tuple[Array, Array],
         index: Array,
         self_bias: Array,
-        cross: tuple[Array, Array],
+        cross: layers.Memory,
         cross_bias: Array,
     ) -> tuple[Array, tuple[Array, Array]]:
         """One position `[R, 1, H]`; writes its key and value at `index` of the cached ones."""
@@ -230,7 +230,7 @@ class DecoderLayer(nn.Module):
         """Cross-attention and MLP; `keep` None keeps every position."""
         y = self.pre_cross_attention_layer_norm(x)
         y = y if keep is None else y * keep
-        y = self.encoder_decoder_attention(y, *cross, cross_bias, deterministic)
+        y = self.encoder_decoder_attention.recall(y, cross, cross_bias, deterministic)
         x = x + self.post_cross_attention_dropout(y, deterministic=deterministic)
         y = self.pre_mlp_layer_norm(x)
         y = self.mlp(y if keep is None else y * keep, deterministic)
@@ -294,17 +294,23 @@ class Decoder(nn.Module):
         keep = decoder_keep(input_tokens)[:, :, None].astype(dtype)
         x = self.token_embedder(input_tokens)
         x = self.input_dropout(x, deterministic=deterministic).astype(dtype)
-        for layer, cross in zip(self.layers, self.cross_keys_values(encoded), strict=True):
+        reads = real.size // encoded.shape[0]
+        for layer, cross in zip(self.layers, self.cross_memory(encoded, reads), strict=True):
             x = layer(x, keep, self_bias, cross, cross_bias, deterministic)
         x = self.output_dropout(self.decoder_norm(x), deterministic=deterministic)
         return self.logits_dense(x * keep)
 
-    def cross_keys_values(self, encoded: Array) -> KeysValues:
-        """Keys and values of the encoded input `[B, S, H]`, for every layer."""
-        return tuple(layer.encoder_decoder_attention.keys_values(encoded) for layer in self.layers)
+    def cross_memory(self, encoded: Array, reads: int) -> CrossMemory:
+        """What every layer reads of the encoded input `[B, S, H]`, for `reads` target positions.
+
+        More positions than `reads` get the same numbers, more slowly.
+        """
+        return tuple(
+            layer.encoder_decoder_attention.memory(encoded, reads) for layer in self.layers
+        )
 
     def step(
-        self, tokens: Array, cache: Cache, cross: KeysValues, live: Array
+        self, tokens: Array, cache: Cache, cross: CrossMemory, live: Array
     ) -> tuple[Array, Cache]:
         """Logits `[R, V]` after one more token `[R, 1]`, and the cache that includes it."""
         dtype, index = self.config.dtype, cache["index"]
@@ -364,12 +370,17 @@ class Transformer(nn.Module):
             encoded, live, decoder_input_tokens, decoder_target_tokens, deterministic
         )
 
-    def cross_keys_values(self, encoded: Array) -> KeysValues:
-        """What `decode_step` needs to know of the encoded input; computed once per input."""
-        return self.decoder.cross_keys_values(encoded)
+    def cross_memory(self, encoded: Array, reads: int) -> CrossMemory:
+        """What `decode_step` needs to know of the encoded input; computed once per input.
+
+        Args:
+            encoded: `[B, S, H]`.
+            reads: target positions per input, those of all its beams or samples together.
+        """
+        return self.decoder.cross_memory(encoded, reads)
 
     def decode_step(
-        self, tokens: Array, cache: Cache, cross: KeysValues, live: Array
+        self, tokens: Array, cache: Cache, cross: CrossMemory, live: Array
     ) -> tuple[Array, Cache]:
         """Logits `[R, V]` for the position after `tokens` `[R, 1]`; see `Decoder.step`."""
         return self.decoder.step(tokens, cache, cross, live)

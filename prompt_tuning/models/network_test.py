@@ -109,11 +109,15 @@ class NetworkTest(parameterized.TestCase):
         np.testing.assert_array_equal(logits[0, 3:], 0)
         self.assertTrue((logits[0, :3] != 0).any(axis=-1).all())
 
-    def test_stepwise_decoding_equals_all_positions_at_once(self):
-        module, variables = self.module, self.variables
-        encoded, live = self.encode(variables, _INPUTS)
-        full = self.forward(variables, _INPUTS, _DECODER_INPUTS, jnp.ones_like(_TARGETS))
-        cross = module.apply(variables, encoded, method="cross_keys_values")
+    @parameterized.parameters((3, tuple), (8, jax.Array))
+    def test_stepwise_decoding_equals_all_positions_at_once(self, head_dim, memory_type):
+        module = network.Transformer(_config(head_dim=head_dim))
+        variables = jax.jit(module.init)(jax.random.key(0), _INPUTS, _DECODER_INPUTS, _TARGETS)
+        encoded, live = module.apply(variables, _INPUTS, method="encode")
+        full = module.apply(variables, _INPUTS, _DECODER_INPUTS, jnp.ones_like(_TARGETS))
+        cross = module.apply(variables, encoded, 4, method="cross_memory")
+        for memory in cross:
+            self.assertIsInstance(memory, memory_type)
 
         @jax.jit
         def step(tokens, cache):

@@ -75,7 +75,7 @@ def sample(
     """
     module, variables = model.module, {"params": params}
     encoded, live = module.apply(variables, tokens, method="encode", **extra)
-    cross = module.apply(variables, encoded, method="cross_keys_values")
+    cross = module.apply(variables, encoded, num_decodes * length, method="cross_memory")
 
     def alone(key: Array, cross: Any, live: Array) -> tuple[Array, Array]:
         cross, live = jax.tree.map(lambda x: x[None], (cross, live))

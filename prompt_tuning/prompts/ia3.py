@@ -41,6 +41,8 @@ class IA3(nn.Module):
 class IA3Attention(layers.MultiHeadAttention):
     """Attention with scaled keys and values."""
 
+    absorbs = False  # The scales are on keys and values.
+
     def setup(self) -> None:
         super().setup()
         self.k_conv = IA3(axes=2)
