@@ -15,7 +15,7 @@ FILE_TASK_NAME = "file_task"
 
 @dataclasses.dataclass(frozen=True)
 class FileTask:
-    """A classification or text-to-text task in TSV, CSV or JSONL files.
+    """A classification or text-to-text task in TSV, CSV, JSONL, Parquet or Arrow files.
 
     Without any file it says how other texts are read, such as those of an inference run.
 
@@ -29,7 +29,8 @@ class FileTask:
         label_words: accepted labels in order; empty takes the target as text [LABEL_WORDS].
         input_template: `str.format` template over the columns, or None [INPUT_TEMPLATE].
         add_inputs_eos: end the inputs with EOS, as T5's tasks do [INPUTS_EOS].
-        skip_bad_rows: count rows that cannot be read and go on, instead of stopping.
+        skip_bad_rows: count rows that cannot be used and go on, instead of stopping
+            [SKIP_BAD_ROWS].
     """
 
     train_file: str | None = None

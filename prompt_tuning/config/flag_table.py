@@ -43,7 +43,7 @@ class FriendlyFlag:
 
     Attributes:
         name: of the flag.
-        kind: "string", "integer", "float" or "list".
+        kind: "string", "integer", "float", "boolean" or "list".
         help: one sentence.
         default: what holds without the flag, in words.
         targets: what it binds, of that which the gin files have; none for a flag that chooses
@@ -66,7 +66,7 @@ class FriendlyFlag:
     def example(self) -> str:
         """`--model_dir=DIR`."""
         endings = {"_dir": "DIR", "_file": "FILE", "vocabulary": "FILE", "checkpoint": "PATH"}
-        kinds = {"integer": "N", "float": "X", "list": "A,B", "string": "NAME"}
+        kinds = {"integer": "N", "float": "X", "boolean": "true", "list": "A,B", "string": "NAME"}
         named = [word for ending, word in endings.items() if self.name.endswith(ending)]
         return f"--{self.name}={(named or [kinds[self.kind]])[0]}"
 
@@ -88,7 +88,8 @@ def _file_flag(split: str) -> FriendlyFlag:
     return _flag(
         f"{split}_file",
         "string",
-        f"TSV, CSV or JSONL file with the {split} rows.",
+        f"The {split} rows: a TSV, CSV, JSONL or Parquet file, or a folder that HuggingFace "
+        "datasets saved.",
         "none",
         f"{split.upper()}_FILE",
         # A later file wins: the table at the end is about the test rows where there are some.
@@ -205,6 +206,13 @@ TABLE: tuple[FriendlyFlag, ...] = (
         "How columns become one input, for example '{premise} {hypothesis}'.",
         "the text column alone",
         "INPUT_TEMPLATE",
+    ),
+    _flag(
+        "skip_bad_rows",
+        "boolean",
+        "Leave out and count rows that cannot be used, instead of stopping at the first.",
+        "false",
+        "SKIP_BAD_ROWS",
     ),
     _flag(
         "prompt_length",

@@ -25,10 +25,11 @@ def flags_of(entry_point: str) -> dict[str, flag_table.FriendlyFlag]:
 
 def define_flags(entry_point: str, flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags of a program that are not there yet; None stands for "not given"."""
-    define = {
+    define: dict[str, Callable[..., Any]] = {
         "string": flags.DEFINE_string,
         "integer": flags.DEFINE_integer,
         "float": flags.DEFINE_float,
+        "boolean": flags.DEFINE_bool,
         "list": flags.DEFINE_list,
     }
     for name, flag in flags_of(entry_point).items():

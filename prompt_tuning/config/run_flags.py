@@ -28,6 +28,7 @@ _CARRIED = (
     "label_column",
     "label_words",
     "input_template",
+    "skip_bad_rows",
 )
 _PATHS = ("initial_checkpoint", "vocabulary", "train_file", "validation_file", "test_file")
 

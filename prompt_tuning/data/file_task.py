@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Examples from the user's own TSV, CSV or JSON Lines file, for classification or generation.
+"""Examples from the user's own file, for classification or generation.
 
 Joins `row_reader` (bytes to rows) with `row_format` (rows to examples) and says file and line in
 every error. Deliberately does not know tokens or SeqIO, and imports no TensorFlow, so that a
@@ -7,7 +7,9 @@ program that only predicts can read files with it too.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from absl import logging
@@ -18,6 +20,16 @@ from prompt_tuning.data import row_reader
 RowFormat = row_format_lib.RowFormat
 Example = row_format_lib.Example
 nearest = row_format_lib.nearest
+
+
+class ExampleStream(Protocol):
+    """Where the examples of a split come from, read from the start by each iteration."""
+
+    @property
+    def skipped(self) -> int:
+        """How many bad rows the last pass left out."""
+
+    def __iter__(self) -> Iterator[Example]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +50,12 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def __iter__(self) -> Iterator[Example]:
+        """The examples one by one, numbered from 1 in place of a line."""
+        ids = itertools.repeat(-1) if self.label_ids is None else map(int, self.label_ids)
+        for line, row in enumerate(zip(self.inputs, self.targets, ids, strict=False), start=1):
+            yield Example(*row, line)
 
 
 class ExampleReader:
@@ -92,12 +110,18 @@ class ExampleReader:
 
 def read_examples(path: str, row_format: RowFormat = RowFormat()) -> Examples:
     """Reads a whole file; errors as `ExampleReader`."""
-    reader = ExampleReader(path, row_format)
+    return collect(ExampleReader(path, row_format))
+
+
+def collect(stream: ExampleStream) -> Examples:
+    """All examples of a stream; errors as `ExampleReader`."""
+    if isinstance(stream, Examples):
+        return stream
     inputs, targets, label_ids = [], [], []
-    for example in reader:
+    for example in stream:
         inputs.append(example.text)
         targets.append(example.target)
         label_ids.append(example.label_id)
-    labelled = row_format.label_words and row_format.label_column is not None
+    labelled = any(label_id >= 0 for label_id in label_ids)
     ids = np.array(label_ids, np.int32) if labelled else None
-    return Examples(inputs, targets, ids, reader.skipped)
+    return Examples(inputs, targets, ids, stream.skipped)

@@ -37,6 +37,7 @@ class BatchIterator(Iterator[Batch]):
     number of hosts.
 
     Attributes:
+      task: of SeqIO.
       lengths: tokens of "inputs" and "targets" at full width.
       seed: of the order; drawn if none was given.
     """
@@ -88,15 +89,15 @@ class BatchIterator(Iterator[Batch]):
                 f"the order of the examples has no seed, and {num_shards} hosts must agree on it; "
                 "set --seed (train/utils.DatasetConfig.seed)."
             )
-        self._task = tasks.ensure_registered(mixture_or_task_name, module)
+        self.task = tasks.ensure_registered(mixture_or_task_name, module)
         self._batch_size = batch_size
         self._drop_remainder = drop_remainder
         self._buckets = length_buckets
         self.seed = secrets.randbits(31) if seed is None else seed
-        over_texts = isinstance(getattr(self._task, "source", None), text_source.TextSource)
+        over_texts = isinstance(getattr(self.task, "source", None), text_source.TextSource)
         make: Any = token_streams.TextTokens if over_texts else token_streams.SeqioTokens
         self._tokens: token_streams.TextTokens | token_streams.SeqioTokens = make(
-            self._task,
+            self.task,
             self.seed,
             split=split,
             batch_size=batch_size,

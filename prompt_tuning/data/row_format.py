@@ -41,7 +41,7 @@ class RowFormat:
       label_map: cell text -> label word, for files with other names for the labels.
       input_template: `str.format` text over the text columns, such as "{premise} {hypothesis}";
         needed when there are several.
-      format: "tsv", "csv" or "jsonl"; None goes by the file's extension.
+      format: one of `row_reader.FORMATS`; None goes by the file's extension.
       header: whether the first line of a TSV or CSV names the columns. None: it does, unless all
         columns are given by index.
       skip_bad_rows: leave out and count the rows that cannot be used, instead of stopping at the
@@ -181,6 +181,8 @@ class RowConverter:
         if not self._is_json:
             return cells[key]
         value = cells.get(key)
+        if value is None and key in cells:
+            raise RowError(f"{key!r} is null; give it a value.")
         if value is None:
             raise RowError(
                 f"the row has no {key!r}; it has {_shown(list(cells))}.{nearest(key, list(cells))}"

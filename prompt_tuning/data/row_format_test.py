@@ -99,7 +99,7 @@ class RowFormatTest(parameterized.TestCase):
 
     @parameterized.named_parameters(
         ("missing", {"lable": 0, "t": "x"}, "no 'label'.*Did you mean 'lable'"),
-        ("null", {"label": None, "t": "x"}, "no 'label'"),
+        ("null", {"label": None, "t": "x"}, "'label' is null"),
         ("list", {"label": [0], "t": "x"}, "'label' must be a text or a number, not a list"),
         ("surrogate", {"label": 0, "t": "\ud800"}, "unpaired surrogate"),
     )

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a TSV, CSV or JSON Lines file, one at a time.
+"""Rows of a file of the user's, one at a time: TSV, CSV, JSON Lines, Parquet, Arrow.
 
-Knows files, encodings and line numbers. Deliberately does not know which column is text, what a
-label is, or what a token is; imports no TensorFlow. A row that cannot be used arrives as a `BadRow`
-in its place, so that the caller decides whether one bad row stops everything.
+Knows files, encodings and line numbers (`arrow_reader` those without lines). Deliberately does not
+know which column is text, what a label is, or what a token is; imports no TensorFlow. A row that
+cannot be used arrives as a `BadRow` in its place, so that the caller decides whether one bad row
+stops everything.
 """
 
 import csv
-import dataclasses
 import gzip
 import io
 import json
@@ -16,15 +16,22 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-FORMATS = ("tsv", "csv", "jsonl")
+from prompt_tuning.data import arrow_reader, rows
 
-# Longer rows are almost always a file of another kind; reading them would fill the memory.
-MAX_ROW_BYTES = 1 << 20
+Row = rows.Row
+BadRow = rows.BadRow
+MAX_ROW_BYTES = rows.MAX_ROW_BYTES
+
+FORMATS = ("tsv", "csv", "jsonl", "parquet", "arrow")
 
 _EXTENSIONS = {
+    ".arrow": "arrow",
     ".csv": "csv",
+    ".json": "jsonl",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
     ".tab": "tsv",
     ".tsv": "tsv",
 }
@@ -32,27 +39,10 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One row and the line it starts on, from 1.
-
-    `cells` are the cells in file order (TSV, CSV) or the members of a JSON object.
-    """
-
-    line: int
-    cells: list[str] | dict[str, object]
-
-
-@dataclasses.dataclass(frozen=True)
-class BadRow:
-    """A row that could not be read: its line, from 1, and what is wrong with it."""
-
-    line: int
-    problem: str
-
-
 def file_format(path: str, given: str | None = None) -> str:
     """The format of `path`: `given`, or what its extension says (looking through a final `.gz`).
+
+    A folder that `datasets` saved is "arrow".
 
     Raises:
       ValueError: `given` is no known format, or there is none and the extension says nothing.
@@ -61,6 +51,8 @@ def file_format(path: str, given: str | None = None) -> str:
         if given not in FORMATS:
             raise ValueError(f"the file format {given!r} is not one of {', '.join(FORMATS)}.")
         return given
+    if arrow_reader.is_dataset(path):
+        return "arrow"
     stem, extension = os.path.splitext(os.path.basename(path))
     if extension.lower() == ".gz":
         extension = os.path.splitext(stem)[1]
@@ -73,32 +65,38 @@ def file_format(path: str, given: str | None = None) -> str:
     return known
 
 
+def has_rows(path: str) -> bool:
+    """Whether `path` is named like one of the formats, or is a saved dataset: not plain lines."""
+    try:
+        return bool(file_format(path))
+    except ValueError:
+        return False
+
+
 def read_rows(
     path: str, format: str | None = None, max_row_bytes: int = MAX_ROW_BYTES
 ) -> Iterator[Row | BadRow]:
     """Reads `path` row by row in memory that does not grow with the file; skips blank lines.
 
     TSV cells are taken as they stand (no quoting), CSV follows RFC 4180, JSON Lines holds one
-    object per line. The text must be UTF-8; a leading byte order mark is dropped. gzip is
-    recognised by content, whatever the name.
+    object per line. Their text must be UTF-8; a leading byte order mark is dropped. gzip is
+    recognised by content, whatever the name. Parquet and Arrow name their columns and number their
+    rows.
 
     Args:
-      path: a local file.
-      format: "tsv", "csv" or "jsonl"; None goes by the extension.
-      max_row_bytes: a longer line is a bad row.
+      path: a local file, or a folder of `Dataset.save_to_disk`.
+      format: one of FORMATS; None goes by the extension.
+      max_row_bytes: a longer row is a bad row.
 
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: the format is unknown; the file is a directory, empty, or damaged gzip.
     """
-    parse = {"tsv": _tsv_rows, "csv": _csv_rows, "jsonl": _jsonl_rows}[file_format(path, format)]
-    if not os.path.exists(path):
-        raise FileNotFoundError(
-            f"there is no file {path}; correct the flag that names it: --train_file, "
-            "--validation_file, --test_file or --input_file."
-        )
-    if os.path.isdir(path):
-        raise ValueError(f"{path} is a directory; give one of the files in it.")
+    kind = _checked_format(path, format)
+    if kind in _ARROW_READERS:
+        yield from _ARROW_READERS[kind](path, max_row_bytes)
+        return
+    parse = {"tsv": _tsv_rows, "csv": _csv_rows, "jsonl": _jsonl_rows}[kind]
     with open(path, "rb") as raw:
         magic = raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)]
         if not magic:
@@ -111,6 +109,27 @@ def read_rows(
             raise ValueError(f"{path} is damaged gzip ({error}); compress it again.") from None
 
 
+_ARROW_READERS = {
+    "parquet": arrow_reader.parquet_rows,
+    "arrow": arrow_reader.arrow_rows,
+}
+
+
+def _checked_format(path: str, given: str | None) -> str:
+    if os.path.isdir(path) and not arrow_reader.is_dataset(path):
+        raise ValueError(
+            f"{path} is a directory, and not one that datasets.save_to_disk wrote; give one of the "
+            "files in it."
+        )
+    kind = file_format(path, given)
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"there is no file {path}; correct the flag that names it: --train_file, "
+            "--validation_file, --test_file or --input_file."
+        )
+    return kind
+
+
 def _lines(file: BinaryIO, max_row_bytes: int) -> Iterator[tuple[int, str] | BadRow]:
     """Yields (line number, text with its line end), or a bad row where a line is not UTF-8 text."""
     offset, number = 0, 0
@@ -121,7 +140,7 @@ def _lines(file: BinaryIO, max_row_bytes: int) -> Iterator[tuple[int, str] | Bad
             while data and not data.endswith(b"\n"):
                 data = file.readline(max_row_bytes + 1)
                 offset += len(data)
-            yield BadRow(number, f"the row is longer than {max_row_bytes} bytes; is this text?")
+            yield rows.too_long(number, max_row_bytes)
             continue
         if number == 1 and data.startswith(_UTF8_BOM):
             data, start = data[len(_UTF8_BOM) :], start + len(_UTF8_BOM)

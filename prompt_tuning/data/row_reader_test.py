@@ -33,16 +33,22 @@ class RowReaderTest(parameterized.TestCase):
     @parameterized.parameters(
         ("a.tsv", "tsv"), ("a.TSV", "tsv"), ("a.b.csv.gz", "csv"), ("a.jsonl", "jsonl"),
         ("a.ndjson", "jsonl"), ("a.tab", "tsv"),
+        ("a.parquet", "parquet"), ("a.PQ", "parquet"), ("a.json.gz", "jsonl"), ("a.arrow", "arrow"),
     )  # fmt: skip
     def test_format_by_extension(self, path, expected):
         self.assertEqual(row_reader.file_format(path), expected)
         self.assertEqual(row_reader.file_format(path, "csv"), "csv")
 
+    def test_what_has_rows(self):
+        self.assertTrue(row_reader.has_rows("a.parquet"))
+        self.assertFalse(row_reader.has_rows("a.txt"))
+        self.assertFalse(row_reader.has_rows(self._folder))
+
     def test_unknown_formats(self):
         with self.assertRaisesRegex(ValueError, "extension '.txt'.*csv.*jsonl"):
             row_reader.file_format("a.txt")
-        with self.assertRaisesRegex(ValueError, "'parquet' is not one of tsv, csv, jsonl"):
-            row_reader.file_format("a.tsv", "parquet")
+        with self.assertRaisesRegex(ValueError, "'excel' is not one of tsv, csv, jsonl"):
+            row_reader.file_format("a.tsv", "excel")
 
     def test_tsv_takes_cells_as_they_stand(self):
         rows = self._rows("a.tsv", 'x\t"y\r\n\r\nz\t w \n')

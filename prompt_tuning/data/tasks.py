@@ -15,7 +15,14 @@ import seqio
 from data_ops.vocabulary import SentencePieceVocabulary
 from prompt_tuning.bundled import bundled, world
 from prompt_tuning.config import dataset_config
-from prompt_tuning.data import file_task, metrics, postprocessors, task_table, text_source
+from prompt_tuning.data import (
+    arrow_reader,
+    file_task,
+    metrics,
+    postprocessors,
+    task_table,
+    text_source,
+)
 
 DEMO_TASK = "bundled_reviews"
 FILE_TASK = dataset_config.FILE_TASK_NAME
@@ -66,7 +73,8 @@ def register_file_task(
     """Registers a task over the user's files; a file is read when its split is first used.
 
     Args:
-      files: path of each split; splits without a path are left out.
+      files: path of each split; splits without a path are left out. A folder of several splits
+        stands for the one of the same name.
       row_format: what the columns mean.
       vocabulary: of the model.
       add_inputs_eos: end the inputs with EOS, as T5's tasks do.
@@ -75,13 +83,13 @@ def register_file_task(
     Raises:
       ValueError: no split has a file.
     """
-    paths = {split: path for split, path in files.items() if path}
+    paths = {s: arrow_reader.split_folder(path, s) for s, path in files.items() if path}
     if not paths:
         raise ValueError(
             f"the task {name!r} has no file; set --train_file, --validation_file or --test_file."
         )
     source = text_source.TextSource(
-        lambda split: file_task.read_examples(paths[split], row_format),
+        lambda split: file_task.ExampleReader(paths[split], row_format),
         paths,
         vocabulary,
         row_format.label_words,

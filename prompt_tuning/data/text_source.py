@@ -3,10 +3,12 @@
 
 tf.data costs some 50 us for every step of every element, tokenising costs 2 us; so nothing here
 runs once per element. The tokens are kept without padding: `pipeline` reads them as NumPy arrays,
-and any SeqIO pipeline gets them as a dataset of slices. Knows neither files nor task names.
+and any SeqIO pipeline gets them as a dataset of slices. Training needs no texts, so they pass
+through and only their tokens stay. Knows neither files nor task names.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -16,6 +18,9 @@ import tensorflow as tf
 from prompt_tuning.data import file_task, token_rows
 
 Examples = file_task.Examples
+
+# Texts in memory at the same time while a split is tokenised.
+_CHUNK = 8192
 
 
 def tokenize(vocabulary, texts: Sequence[str]) -> token_rows.TokenRows:
@@ -34,7 +39,10 @@ def tokenize(vocabulary, texts: Sequence[str]) -> token_rows.TokenRows:
 
 
 class TextSource(seqio.DataSource):
-    """Pairs of texts by split; each split is loaded and tokenised at its first use, and kept.
+    """Pairs of texts by split; each split is read and tokenised at its first use.
+
+    The tokens are kept: 4 bytes for each. The texts are kept only of splits that a dataset was
+    asked of, which evaluation does.
 
     Elements have what SeqIO's `tokenize` preprocessor gives: inputs and targets (int32, no EOS),
     inputs_pretokenized and targets_pretokenized.
@@ -45,7 +53,7 @@ class TextSource(seqio.DataSource):
 
     def __init__(
         self,
-        load: Callable[[str], Examples],
+        load: Callable[[str], file_task.ExampleStream],
         splits: Iterable[str],
         vocabulary,
         label_words: Sequence[str] = (),
@@ -61,21 +69,40 @@ class TextSource(seqio.DataSource):
         super().__init__(splits=splits, caching_permitted=False, performs_internal_shuffling=True)
         self.label_words = tuple(label_words)
         self._vocabulary = vocabulary
-        self.examples = functools.cache(functools.partial(self._load, load))
+        self._load = load
+        self._texts: dict[str, Examples] = {}
+        self._skipped: dict[str, int] = {}
         self.tokens = functools.cache(self._tokenize)
 
-    def _load(self, load: Callable[[str], Examples], split: str) -> Examples:
+    def examples(self, split: str) -> Examples:
+        """The texts of a split, read at the first call and kept."""
+        if split not in self._texts:
+            self._texts[split] = file_task.collect(self._open(split))
+        return self._texts[split]
+
+    def skipped(self, split: str) -> int:
+        """How many bad rows of a split were left out."""
+        self.tokens(split)
+        return self._skipped[split]
+
+    def _open(self, split: str) -> file_task.ExampleStream:
         if split not in self.splits:
             raise ValueError(
                 f"there is no split {split!r}; this task has {', '.join(self.splits)}."
                 f"{file_task.nearest(split, self.splits)}"
             )
-        return load(split)
+        return self._load(split)
 
     def _tokenize(self, split: str) -> dict[str, token_rows.TokenRows]:
-        examples = self.examples(split)
-        texts = {"inputs": examples.inputs, "targets": examples.targets}
-        return {name: tokenize(self._vocabulary, texts[name]) for name in texts}
+        stream = self._texts.get(split) or self._open(split)
+        rest = iter(stream)
+        inputs: list[token_rows.TokenRows] = []
+        targets: list[token_rows.TokenRows] = []
+        while chunk := list(itertools.islice(rest, _CHUNK)):
+            inputs.append(tokenize(self._vocabulary, [example.text for example in chunk]))
+            targets.append(tokenize(self._vocabulary, [example.target for example in chunk]))
+        self._skipped[split] = stream.skipped
+        return {"inputs": token_rows.join(inputs), "targets": token_rows.join(targets)}
 
     @property
     def supports_arbitrary_sharding(self) -> bool:
@@ -85,7 +112,7 @@ class TextSource(seqio.DataSource):
         return [split]
 
     def num_input_examples(self, split: str) -> int:
-        return len(self.examples(split))
+        return len(self.tokens(split)["inputs"])
 
     def get_dataset(
         self,

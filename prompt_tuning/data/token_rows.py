@@ -62,6 +62,20 @@ class TokenRows:
         return tokens
 
 
+def join(parts: list[TokenRows]) -> TokenRows:
+    """All rows of `parts`, which is emptied: never more than one part is in memory twice."""
+    row_splits = np.zeros(1 + sum(map(len, parts)), np.int64)
+    values = np.empty(sum(len(part.values) for part in parts), np.int32)
+    parts.reverse()
+    row, at = 0, 0
+    while parts:
+        part = parts.pop()
+        row_splits[row + 1 : row + 1 + len(part)] = part.row_splits[1:] + at
+        values[at : at + len(part.values)] = part.values
+        row, at = row + len(part), at + len(part.values)
+    return TokenRows(values, row_splits)
+
+
 def model_features(inputs: np.ndarray, targets: np.ndarray) -> Batch:
     """Model features of padded tokens, as SeqIO's encoder-decoder converter without packing.
 

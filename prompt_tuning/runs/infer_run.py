@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from prompt_tuning.config import checkpoint_config, dataset_config
-from prompt_tuning.data import file_task, row_format
+from prompt_tuning.data import file_task, row_format, row_reader
 from prompt_tuning.inference import predictor, writers
 from prompt_tuning.runs import compilation_cache, initialization
 
@@ -169,9 +169,9 @@ def _texts_of_file(path: str, config: dataset_config.DatasetConfig | None) -> It
     if path == STDIN:
         yield from _lines(sys.stdin.buffer, "standard input")
         return
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) and not row_reader.has_rows(path):
         raise FileNotFoundError(f"there is no input file {path}: --input_file.")
-    if not path.removesuffix(".gz").endswith((".tsv", ".csv", ".jsonl", ".json")):
+    if not row_reader.has_rows(path):
         with open(path, "rb") as stream:
             yield from _lines(stream, path)
         return

@@ -16,7 +16,7 @@ import jax
 import psutil
 
 from prompt_tuning.config import checkpoint_config, dataset_config
-from prompt_tuning.data import pipeline
+from prompt_tuning.data import pipeline, task_report
 from prompt_tuning.runs import (
     baselines,
     compilation_cache,
@@ -206,6 +206,14 @@ class _Run:
         if summarize_config_fn is not None:
             summarize_config_fn(self.model_dir, self.writer, int(self.state.step))
         model_info.write(self.model_dir, self.initial.params, set(self.state.params))
+        self.report_data()
+
+    def report_data(self) -> None:
+        """Labels and lengths of the training split, where they cost nothing."""
+        task, split = self.batches.task, self.train_config.split
+        if report := task_report.of_text_task(task, split, self.batches.lengths):
+            self.figures |= report.figures()
+            self.display.note(report.text())
 
     def params(self) -> dict[str, jax.Array]:
         return subset.merge(self.state.params, self.frozen)
@@ -276,7 +284,8 @@ class _Run:
 
     def evaluate_both(self) -> None:
         """With the prompt, and the frozen model alone: last, so that the first step comes soon."""
-        same = self.evaluator and self.final_evaluator.split == self.evaluator.split
+        last, final = self.evaluator, self.final_evaluator
+        same = last is not None and final is not None and last.split == final.split
         if same and self.periodic.latest is not None:
             found = self.periodic.latest  # Of the last step: the loop evaluates there.
             self.figures |= {f"{name}_with_prompt": value for name, value in found.items()}

@@ -5,6 +5,9 @@ import csv
 import json
 import pathlib
 
+import pyarrow
+import pyarrow.parquet
+
 from prompt_tuning.bundled import world
 
 LABELS = "--label_words=negative,positive"
@@ -18,9 +21,13 @@ def examples(split: str) -> list[tuple[str, str]]:
 
 
 def write(folder: pathlib.Path, split: str, ending: str) -> pathlib.Path:
-    """Writes a split as "tsv", "csv" or "jsonl" with the columns text and label."""
+    """Writes a split as "tsv", "csv", "jsonl" or "parquet" with the columns text and label."""
     path = folder / f"{split}.{ending}"
     rows = examples(split)
+    if ending == "parquet":
+        texts, labels = zip(*rows, strict=True)
+        pyarrow.parquet.write_table(pyarrow.table({"text": texts, "label": labels}), path)
+        return path
     with open(path, "w", encoding="utf-8", newline="") as file:
         if ending == "jsonl":
             file.writelines(json.dumps({"text": t, "label": label}) + "\n" for t, label in rows)

@@ -49,6 +49,8 @@ def _write_files(folder: pathlib.Path) -> None:
         "bad_label.tsv": "text\tlabel\na good film\tpositive\na bad film\tpositve\n",
         "ragged.tsv": "text\tlabel\na good film\tpositive\na bad film\n",
         "empty.tsv": "",
+        "twice.tsv": "text\tlabel\ttext\na good film\tpositive\tb\n",
+        "long.tsv": f"text\tlabel\n{'x' * 10_000_000}\tpositive\n",
         "header.tsv": "text\tlabel\n",
         "half_a_line.jsonl": '{"text": "a", "label": "positive"}\n{"text": "a", \n',
         "no_text.jsonl": '{"text": "a", "label": "positive"}\n{"txt": "b", "label": "positive"}\n',
@@ -64,6 +66,9 @@ def _write_files(folder: pathlib.Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
     for name in ("binary.tsv", "binary.txt"):
         (folder / name).write_bytes(b"text\tlabel\n\x00\xff\xfe\x81\tpositive\n")
+    (folder / "mixed.tsv").write_bytes(
+        "text\tlabel\ncafé\tpositive\n".encode() + b"caf\xe9\tpositive\n"
+    )
     width = bundled.SIZES["emb_dim"]
     np.save(folder / "narrow.npy", np.zeros((20, width // 2), np.float32))
     np.save(folder / "vector.npy", np.zeros((width,), np.float32))
@@ -142,6 +147,9 @@ _FILES = (
     ("label", "bad_label.tsv", r"tsv:3: the label 'positve'.*\['negative', 'positive'\]"),
     ("ragged", "ragged.tsv", r"ragged.tsv:3: the row has 1 columns"),
     ("empty", "empty.tsv", "empty.tsv is empty; it needs at least one row"),
+    ("header_twice", "twice.tsv", r"twice.tsv:1: the header has \['text'\] more than once; rename"),
+    ("long", "long.tsv", "long.tsv:2: the row is longer than 1048576 bytes.*--skip_bad_rows"),
+    ("mixed", "mixed.tsv", "mixed.tsv:3: byte 29 of the file is not UTF-8; save it as UTF-8"),
     ("header_only", "header.tsv", "header.tsv gives no example: it has no rows"),
     ("binary", "binary.tsv", "binary.tsv:2: .*UTF-8"),
     ("json", "half_a_line.jsonl", "half_a_line.jsonl:2: this is not JSON"),

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One row of a file, whatever the file's format is."""
+
+import dataclasses
+
+# Longer rows are almost always a file of another kind; reading them would fill the memory.
+MAX_ROW_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row and where it starts: its line, or its number in files without lines, from 1.
+
+    `cells` are the cells in file order (TSV, CSV), or by name (JSON, Parquet, Arrow).
+    """
+
+    line: int
+    cells: list[str] | dict[str, object]
+
+
+@dataclasses.dataclass(frozen=True)
+class BadRow:
+    """A row that could not be read: its line or number, from 1, and what is wrong with it."""
+
+    line: int
+    problem: str
+
+
+def too_long(line: int, max_row_bytes: int) -> BadRow:
+    """The bad row in place of one that has more than `max_row_bytes`."""
+    return BadRow(
+        line,
+        f"the row is longer than {max_row_bytes} bytes, which is no example for a prompt; shorten "
+        "it, or set --skip_bad_rows (SKIP_BAD_ROWS) to leave such rows out.",
+    )
