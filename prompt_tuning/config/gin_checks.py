@@ -51,6 +51,12 @@ def known_selectors(statements: gin_files.Statements) -> set[str]:
     }
 
 
+def has_foreign_imports(statements: gin_files.Statements) -> bool:
+    """Whether the files import modules that are neither ours nor ones that T5X's files import."""
+    roots = {name.split(".")[0] for name in aliases.TABLE} | {"__main__", "jax", "prompt_tuning"}
+    return any(i.module.split(".")[0] not in roots for i in statements.imports)
+
+
 def has_key(statements: gin_files.Statements, key: str) -> bool:
     """Whether the files know a macro `NAME` or something that `a.b.argument` can bind."""
     if "." not in key:

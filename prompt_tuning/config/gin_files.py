@@ -44,9 +44,11 @@ class MacroReference:
 
 @dataclasses.dataclass(frozen=True)
 class ConfigurableReference:
-    """`@scope/module.name` or `@scope/module.name()` inside a value, without the scope."""
+    """`@scope/module.name`, or with `called` `@scope/module.name()`, inside a value."""
 
     selector: str
+    scope: str = ""
+    called: bool = False
 
 
 REQUIRED = MacroReference("gin.REQUIRED")
@@ -122,7 +124,8 @@ class _TextDelegate(config_parser.ParserDelegate):
     """Keeps references as names instead of looking them up."""
 
     def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Any:
-        return ConfigurableReference(scoped_configurable_name.split("/")[-1])
+        scope, _, selector = scoped_configurable_name.rpartition("/")
+        return ConfigurableReference(selector, scope, evaluate)
 
     def macro(self, macro_name: str) -> Any:
         return MacroReference(macro_name)

@@ -18,6 +18,7 @@ import gin
 from absl import flags, logging
 
 from prompt_tuning.config import (
+    early_settings,
     friendly_flags,
     gin_checks,
     gin_files,
@@ -27,6 +28,7 @@ from prompt_tuning.config import (
     process_flags,
     run_flags,
     signatures,
+    value_checks,
 )
 
 USAGE_ERROR = 2
@@ -36,6 +38,13 @@ _HELP = frozenset(("--help", "-help", "-h", "--helpfull", "--helpshort", "-?"))
 
 # What --dry_run prints after the configuration.
 _REPORT = "prompt_tuning.runs.dry_run"
+
+# What looks at the user's folders and files while nothing heavy is loaded.
+_EARLY_CHECKS = "prompt_tuning.runs.early_checks"
+_VOCABULARY = "data_ops.vocabulary:SentencePieceVocabulary"
+_PROMPT = "prompt_tuning.prompts.prompt:Prompt"
+_PROMPT_FILE = "prompt_tuning.checkpoints.prompt_files:read_prompt"
+_SIZES = "prompt_tuning.models.network:T5Config"
 
 # What a user can cause: values, files, and flags. All else is a defect and shows its traceback.
 _USER_ERRORS = (ValueError, OSError, flags.Error)
@@ -79,11 +88,15 @@ def usage(program: Program) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Configuration:
-    """What the flags amount to: gin files in order, bindings after them, and where to look."""
+    """What the flags amount to: gin files in order, bindings after them, and where to look.
+
+    `statements` is what both say.
+    """
 
     files: list[str]
     bindings: list[str]
     search_paths: list[str]
+    statements: gin_files.Statements
 
 
 def configuration(
@@ -121,7 +134,31 @@ def configuration(
     gin_checks.check(statements, entry_point, friendly_flags.flag_of_macro(entry_point))
     signatures.check_arguments(statements)
     path_checks.check(statements)
-    return Configuration(files, bindings, paths)
+    return Configuration(files, bindings, paths, statements)
+
+
+def check_early(entry_point: str, statements: gin_files.Statements) -> None:
+    """Checks values, folders and the user's files, without JAX and TensorFlow.
+
+    Raises:
+        ValueError, FileNotFoundError: the first mistake, in one sentence.
+    """
+    settings = early_settings.EarlySettings(statements)
+    value_checks.check(settings)
+    # By name: it knows the runs.
+    checks = importlib.import_module(_EARLY_CHECKS)
+    checks.check(
+        entry_point,
+        settings.entry_point(entry_point),
+        foreign_tasks=gin_checks.has_foreign_imports(statements),
+    )
+    sizes = settings.arguments(_SIZES)
+    checks.check_model_files(
+        vocabulary=settings.make(_VOCABULARY),
+        rows=sizes.get("vocab_size"),
+        prompt_file=settings.arguments(_PROMPT_FILE).get("path"),
+        prompt_shape=(settings.arguments(_PROMPT).get("length"), sizes.get("emb_dim")),
+    )
 
 
 def _parse_flags(program: Program, argv: Sequence[str]) -> dict[str, Any]:
@@ -157,6 +194,8 @@ def _run(program: Program, argv: Sequence[str]) -> None:
     process_flags.check_run_mode(program.entry_point, flags.FLAGS.run_mode)
     # Bazel starts programs in a folder of its own; paths are meant from where the user stands.
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
+    # As with `python3 -m`, the user's own modules of tasks are found there.
+    sys.path.append(os.getcwd())
     if program.entry_point == "train":
         run_flags.remember(given, flags.FLAGS.gin_file)
     else:
@@ -168,6 +207,7 @@ def _run(program: Program, argv: Sequence[str]) -> None:
         flags.FLAGS.gin_bindings,
         flags.FLAGS.gin_search_paths,
     )
+    check_early(program.entry_point, chosen.statements)
     _apply_data_flags()
     process_flags.initialize(
         {name: flags.FLAGS[name].value for name in process_flags.PROCESS_FLAGS}

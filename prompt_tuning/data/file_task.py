@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from absl import logging
 
+from prompt_tuning.config import dataset_config
 from prompt_tuning.data import row_format as row_format_lib
 from prompt_tuning.data import row_reader
 
@@ -30,6 +31,17 @@ class ExampleStream(Protocol):
         """How many bad rows the last pass left out."""
 
     def __iter__(self) -> Iterator[Example]: ...
+
+
+def row_format(files: dataset_config.FileTask) -> RowFormat:
+    """How the rows of a run's files become examples."""
+    return RowFormat(
+        text_columns=files.text_columns,
+        label_column=files.label_column,
+        label_words=files.label_words,
+        input_template=files.input_template,
+        skip_bad_rows=files.skip_bad_rows,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

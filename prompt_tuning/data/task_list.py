@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/tasks.md, the table of every task over a public dataset.
+"""Writes docs/tasks.md, the table of every task over a public dataset, and the list of their names.
 
-bazel run //prompt_tuning/data:task_list -- $PWD/docs/tasks.md
+bazel run //prompt_tuning/data:task_list -- $PWD/docs/tasks.md $PWD/prompt_tuning/data/task_names.txt
 """
 
 import functools
@@ -28,12 +28,21 @@ predictions to read.
 
 
 def main(argv: Sequence[str]) -> None:
-    if len(argv) != 2:
-        raise app.UsageError(f"got arguments {argv[1:]}; one is accepted, the file to write.")
-    temporary = f"{argv[1]}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(render())
-    os.replace(temporary, argv[1])
+    if len(argv) != 3:
+        raise app.UsageError(f"got arguments {argv[1:]}; the two files to write are accepted.")
+    _write(argv[1], render())
+    _write(argv[2], names())
+
+
+def _write(path: str, text: str) -> None:
+    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(f"{path}.tmp", path)
+
+
+def names() -> str:
+    """A name in each line."""
+    return "".join(f"{name}\n" for name in sorted(task_table.specs()))
 
 
 def render() -> str:

@@ -12,7 +12,7 @@ class TaskListTest(absltest.TestCase):
     def test_document_is_up_to_date(self):
         with open(_DOCUMENT, encoding="utf-8") as file:
             found = file.read()
-        message = "run bazel run //prompt_tuning/data:task_list -- $PWD/docs/tasks.md"
+        message = "bazel run //prompt_tuning/data:task_list writes it: see task_list.py"
         self.assertEqual(found, task_list.render(), message)
 
     def test_every_family_and_name_is_there(self):
@@ -34,11 +34,13 @@ class TaskListTest(absltest.TestCase):
             lines,
         )
 
-    def test_writes_a_file(self):
-        path = os.path.join(self.create_tempdir().full_path, "tasks.md")
-        task_list.main(["task_list", path])
-        with open(path, encoding="utf-8") as file:
-            self.assertEqual(file.read(), task_list.render())
+    def test_writes_the_files(self):
+        folder = self.create_tempdir().full_path
+        paths = [os.path.join(folder, name) for name in ("tasks.md", "task_names.txt")]
+        task_list.main(["task_list", *paths])
+        for path, expected in zip(paths, (task_list.render(), task_list.names()), strict=True):
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual(file.read(), expected)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,12 @@ from prompt_tuning.data import (
     file_task,
     metrics,
     postprocessors,
+    task_names,
     task_table,
     text_source,
 )
 
-DEMO_TASK = "bundled_reviews"
+DEMO_TASK = task_names.DEMO_TASK
 FILE_TASK = dataset_config.FILE_TASK_NAME
 
 # Examples and seed of each split of the demonstration.
@@ -148,12 +149,7 @@ def ensure_registered(
     elif name == DEMO_TASK and name not in seqio.TaskRegistry.names():
         register_demo_task()
     if not task_table.is_registered(name):
-        known = known_task_names()
-        raise ValueError(
-            f"there is no task or mixture {name!r} among the {len(known)} that are known; set "
-            "--task to a name of docs/tasks.md, or MIXTURE_OR_TASK_MODULE to the module that "
-            f"registers it.{file_task.nearest(name, known)}"
-        )
+        raise task_names.unknown(name, known_task_names())
     return seqio.get_mixture_or_task(name)
 
 
@@ -181,13 +177,7 @@ def from_config(
         return ensure_registered(config.mixture_or_task_name, config.module, vocabulary)
     if vocabulary is None:
         raise ValueError(f"the task {FILE_TASK!r} needs the model's vocabulary; set --vocabulary.")
-    row_format = file_task.RowFormat(
-        text_columns=files.text_columns,
-        label_column=files.label_column,
-        label_words=files.label_words,
-        input_template=files.input_template,
-        skip_bad_rows=files.skip_bad_rows,
-    )
+    row_format = file_task.row_format(files)
     return register_file_task(files.files, row_format, vocabulary, files.add_inputs_eos)
 
 
@@ -203,7 +193,4 @@ def _import_tasks(module: str) -> None:
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ValueError(
-            f"MIXTURE_OR_TASK_MODULE is {module!r}, and importing it found no module "
-            f"{error.name!r}; set it to a module that registers tasks, or leave it out."
-        ) from None
+        raise task_names.unknown_module(module, error.name) from None

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a prompt is compared with: the same trainer, data and steps, with another subset."""
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,18 +10,6 @@ import jax.numpy as jnp
 from prompt_tuning.runs import evaluation, initialization
 from prompt_tuning.training import adafactor, loop, optimizers, subset
 from prompt_tuning.training import trainer as trainer_lib
-
-NAMES = ("none", "model_tuning")
-
-
-def check(name: str) -> None:
-    """Raises ValueError, with the nearest name, for a baseline that there is not."""
-    if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)[0]
-        raise ValueError(
-            f"the baseline is {name!r}; accepted are {', '.join(NAMES)} (did you mean {near!r}?): "
-            "--baseline (BASELINE)."
-        )
 
 
 class _WithoutPrompt:

@@ -42,12 +42,6 @@ def batch():
 
 
 class BaselinesTest(absltest.TestCase):
-    def test_names(self):
-        for name in baselines.NAMES:
-            baselines.check(name)
-        with self.assertRaisesRegex(ValueError, "'model_tunning'.*did you mean 'model_tuning'"):
-            baselines.check("model_tunning")
-
     def test_every_weight_moves_and_the_prompt_takes_no_part(self):
         model = make_model()
         initial = initialization.initial_parameters(model, SHAPES, jax.random.PRNGKey(0))

@@ -17,6 +17,7 @@ import jax
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.runs import (
     compilation_cache,
+    early_checks,
     evaluation,
     initialization,
     restore_paths,
@@ -61,11 +62,7 @@ def evaluate(
     del partitioner, inference_evaluator_cls
     started = time.monotonic()
     compilation_cache.enable()
-    if not evaluation.has_split(dataset_cfg):
-        raise ValueError(
-            f"there is no file for the split {dataset_cfg.split!r}; set --{dataset_cfg.split}_file, "
-            "or another --split."
-        )
+    early_checks.check_split(dataset_cfg)
     paths = _paths_to_evaluate(restore_checkpoint_cfg, output_dir, dataset_cfg)
     if not paths:
         print(f"every checkpoint was evaluated already, as {output_dir} says", file=sys.stderr)

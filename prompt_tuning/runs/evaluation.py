@@ -36,14 +36,6 @@ def no_prompt(model: Any) -> dict[str, jax.Array]:
     return {"prompt": jnp.zeros((0, config.emb_dim), jnp.float32)}
 
 
-def has_split(config: dataset_config.DatasetConfig, split: str | None = None) -> bool:
-    """Whether the user's files hold the split; tasks of SeqIO are asked when they are opened."""
-    files = config.file_task
-    if files is None or config.mixture_or_task_name != dataset_config.FILE_TASK_NAME:
-        return True
-    return bool(files.files.get(split or config.split))
-
-
 class SplitEvaluator:
     """One split of a task, prepared once, and the compiled functions of a model."""
 

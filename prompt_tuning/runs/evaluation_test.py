@@ -78,11 +78,6 @@ class SplitEvaluatorTest(absltest.TestCase):
         without, _ = self.expected(prompt=np.zeros((0, 8), np.float32))
         self.assertGreater(np.abs(with_prompt - without).max(), 1e-5)
 
-    def test_splits_of_the_users_files(self):
-        config = self.config()
-        self.assertTrue(evaluation.has_split(config))
-        self.assertFalse(evaluation.has_split(config, "test"))
-
 
 if __name__ == "__main__":
     absltest.main()

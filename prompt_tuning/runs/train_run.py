@@ -20,6 +20,7 @@ from prompt_tuning.data import pipeline, task_report
 from prompt_tuning.runs import (
     baselines,
     compilation_cache,
+    early_checks,
     evaluation,
     initialization,
     model_info,
@@ -100,8 +101,10 @@ def train(
       KeyboardInterrupt: the run was interrupted, after its state was saved.
     """
     del partitioner, inference_evaluator_cls, get_dataset_fn, use_orbax, gc_period
-    baselines.check(baseline)
-    _check(model_dir, eval_period)
+    early_checks.check_baseline(baseline)
+    early_checks.check_folder(model_dir, "--model_dir (MODEL_DIR)")
+    early_checks.check_period(eval_period)
+    early_checks.check_steps(total_steps, relative_steps)
     compilation_cache.enable()
     run = _Run(model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints)
     run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
@@ -136,12 +139,8 @@ class _Run:
     def open_data(self, train_config, eval_config, final_split) -> None:
         """Reads every example first: a mistake in a file must not wait for a model."""
         self.train_config = train_config
-        rows, size = self.model.module.config.vocab_size, self.vocabulary.vocab_size
-        if size > rows:
-            raise ValueError(
-                f"the vocabulary has {size} ids, but the model's table has {rows} rows; give the "
-                "model's own vocabulary: --vocabulary (VOCABULARY), or set NUM_EMBEDDINGS."
-            )
+        rows = self.model.module.config.vocab_size
+        early_checks.check_vocabulary(self.vocabulary, rows)
         self.batches = self.training_batches()
         self.evaluator = self._evaluator(eval_config, None, self.model_dir)
         # Of its own, and without files: what it finds of the frozen model alone must not stand
@@ -149,7 +148,7 @@ class _Run:
         self.final_evaluator = self._evaluator(eval_config, final_split, None)
 
     def _evaluator(self, config, split, output_dir) -> evaluation.SplitEvaluator | None:
-        if config is None or not evaluation.has_split(config, split):
+        if config is None or not early_checks.has_split(config, split):
             return None
         return evaluation.SplitEvaluator(
             self.model, config, self.vocabulary, split=split, output_dir=output_dir
@@ -268,7 +267,7 @@ class _Run:
 
     def teacher_forced_batches(self, config) -> Callable[[], pipeline.BatchIterator] | None:
         """Makes the batches of one teacher-forced evaluation; always the same ones."""
-        if config is None or not evaluation.has_split(config):
+        if config is None or not early_checks.has_split(config):
             return None
 
         def batches():
@@ -353,41 +352,12 @@ def _key(seed: int | None, use_hardware_rng: bool) -> jax.Array:
     return jax.random.PRNGKey(seed)
 
 
-def _check(model_dir: str, eval_period: int | None) -> None:
-    """Raises ValueError for what would otherwise be found after files were written."""
-    if eval_period is not None and eval_period < 1:
-        raise ValueError(
-            f"the period of evaluations is {eval_period}; it must be at least 1: --eval_period "
-            "(EVAL_PERIOD)."
-        )
-    existing = os.path.abspath(model_dir)
-    while not os.path.exists(existing):
-        existing = os.path.dirname(existing)
-    if not os.path.isdir(existing):
-        raise ValueError(
-            f"{existing} is a file; a run needs a folder, a new one or that of an earlier run: "
-            "--model_dir (MODEL_DIR)."
-        )
-
-
 def _count(params) -> int:
     return sum(int(value.size) for value in params.values())
 
 
 def _last_step(first: int, total_steps: int | None, relative_steps: int | None) -> int:
-    if relative_steps is not None:
-        if relative_steps < 1:
-            raise ValueError(
-                f"the number of steps is {relative_steps}; it must be at least 1: --train_steps "
-                "(TRAIN_STEPS_RELATIVE)."
-            )
-        return first + relative_steps
-    if total_steps is None:
-        raise ValueError(
-            "no number of steps is set: use --train_steps (TRAIN_STEPS_RELATIVE) for steps beyond "
-            "the checkpoint's, or TRAIN_STEPS for an absolute one."
-        )
-    return total_steps
+    return total_steps if relative_steps is None else first + relative_steps
 
 
 def _text(figures: dict[str, float]) -> str:

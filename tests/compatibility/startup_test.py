@@ -12,11 +12,17 @@ import resource
 import subprocess
 import sys
 
+import numpy as np
 from absl.testing import absltest, parameterized
+
+from prompt_tuning.config import value_checks
+from prompt_tuning.models import t5_config
+from prompt_tuning.training import schedules
 
 _ROOT = pathlib.Path(os.path.abspath(__file__)).parents[2]
 _CONFIGS = "prompt_tuning/configs"
 _CPU_SECONDS = 3.0
+_LIBRARIES = ("jax", "jaxlib", "flax", "tensorflow", "seqio")
 _HEAVY = ("jax", "jaxlib", "flax", "tensorflow", "seqio", "tensorstore")
 
 _CODE = """
@@ -63,12 +69,12 @@ def _upstreams(program: str) -> list[str]:
     return [*files, *_TASK, *_VALUES[program]]
 
 
-def _run(program: str, arguments: list[str]) -> tuple[list, str, float]:
+def _run(program: str, arguments: list[str], folder: str | None = None) -> tuple[list, str, float]:
     """Returns [exit code, heavy modules], standard error, and seconds of the processor."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", _CODE.format(program=program, heavy=set(_HEAVY)), *arguments],
-        cwd=os.environ.get("TEST_TMPDIR") or _ROOT,
+        cwd=folder or os.environ.get("TEST_TMPDIR") or _ROOT,
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, sys.path[1:])]),
@@ -81,6 +87,52 @@ def _run(program: str, arguments: list[str]) -> tuple[list, str, float]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return json.loads(done.stdout.splitlines()[-1]), done.stderr, spent
+
+
+class FriendlyFlagsTest(parameterized.TestCase):
+    """The same for the plain flags: values, folders, tasks, and the user's own files."""
+
+    @parameterized.named_parameters(
+        ("row", "train", ("--train_file=bad.tsv",), "bad.tsv:3: the label 'maybe'"),
+        ("late_row", "train", ("--validation_file=bad.tsv",), "bad.tsv:3: the label 'maybe'"),
+        ("test_row", "train", ("--test_file=bad.tsv",), "bad.tsv:3: the label 'maybe'"),
+        ("column", "train", ("--label_column=lable",), "did you mean|Did you mean 'label'"),
+        ("empty", "train", ("--train_file=empty.tsv",), "empty.tsv is empty"),
+        ("task", "train", ("--task=bundled_revews",), "Did you mean 'bundled_reviews'"),
+        ("model_dir", "train", ("--model_dir=good.tsv",), "good.tsv is a file"),
+        ("steps", "train", ("--train_steps=0",), "--train_steps"),
+        ("batch", "train", ("--batch_size=0",), "--batch_size"),
+        ("prompt_length", "train", ("--prompt_length=0",), "--prompt_length"),
+        ("vocabulary", "train", ("--vocabulary=good.tsv",), "not a SentencePiece model"),
+        ("checkpoint", "train", ("--initial_checkpoint=.",), "holds no checkpoint"),
+        ("eval_row", "eval", ("--test_file=bad.tsv",), "bad.tsv:3: the label 'maybe'"),
+        ("prompt", "eval", ("--test_file=good.tsv", "--prompt_file=good.tsv"), "not an npy file"),
+        ("infer", "infer", ("--prompt_file=empty.tsv",), "not an npy file"),
+    )
+    def test_mistake(self, program, flags, pattern):
+        folder = self.create_tempdir().full_path
+        rows = "text\tlabel\na\tyes\n"
+        for name, text in (("good", rows), ("bad", rows + "b\tmaybe\n"), ("empty", "")):
+            (pathlib.Path(folder) / f"{name}.tsv").write_text(text)
+        common = {
+            "train": ("--train_file=good.tsv", "--label_words=no,yes", "--model_dir=m"),
+            "eval": ("--label_words=no,yes", "--prompt_file=none", "--output_dir=m"),
+            "infer": ("--input_file=good.tsv",),
+        }
+        if program == "eval" and "--prompt_file" not in "".join(flags):
+            np.save(os.path.join(folder, "none"), np.zeros((20, 128), np.float32))
+        result, stderr, seconds = _run(program, [*common[program], *flags], folder)
+        code, loaded = result
+        self.assertEqual(code, 2, stderr)
+        self.assertNoCommonElements(loaded, _LIBRARIES)
+        self.assertRegex(stderr, r"\Aerror: [^\n]+\n\Z")
+        self.assertRegex(stderr, pattern)
+        self.assertLess(seconds, _CPU_SECONDS)
+        self.assertNotIn("m", os.listdir(folder))
+
+    def test_the_early_checks_know_what_the_code_accepts(self):
+        self.assertEqual(value_checks._DTYPES, t5_config._DTYPES)
+        self.assertEqual(value_checks._FACTORS, schedules._FACTORS)
 
 
 class StartupTest(parameterized.TestCase):

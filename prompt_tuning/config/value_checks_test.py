@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of the values that are looked at before the code that they are for is loaded."""
+
+from absl.testing import absltest, parameterized
+
+from prompt_tuning.config import early_settings, gin_files, gin_flags, value_checks
+
+
+def _check(*bindings):
+    files = ["prompt_tuning/configs/models/t5_1_1_base_prompt.gin"]
+    files.append("prompt_tuning/configs/runs/prompt_finetune.gin")
+    statements = gin_files.read(files, bindings, gin_flags.search_paths(["."]))
+    value_checks.check(early_settings.EarlySettings(statements))
+
+
+class ValueChecksTest(parameterized.TestCase):
+    def test_the_shipped_values_are_accepted(self):
+        _check()
+
+    @parameterized.parameters(
+        ("PROMPT_LENGTH = 0", "Prompt.length is 0; .* above 0. Set --prompt_length"),
+        ("PROMPT_LENGTH = 2.5", "Prompt.length is 2.5"),
+        ("NUM_HEADS = True", "num_heads is True.*NUM_HEADS"),
+        ("EMBED_DIM = 'wide'", "emb_dim is 'wide'.*EMBED_DIM"),
+        ("DROPOUT_RATE = 1.0", r"dropout_rate is 1\.0; it must be at least 0 and below 1"),
+        ("ACTIVATION_DTYPE = 'float16'", r"'float16'; .*float64; did you mean bfloat16\? Set"),
+        ("LABEL_SMOOTHING = -0.1", "LABEL_SMOOTHING"),
+        ("Z_LOSS = 'no'", "Z_LOSS"),
+        ("PROMPT_REGEX = '.*'", "a list of regular expressions.*PROMPT_REGEX"),
+        ("PROMPT_REGEX = ['(']", "a list of regular expressions.*PROMPT_REGEX"),
+        ("utils.create_learning_rate_scheduler.base_learning_rate = -1", "-1.*--learning_rate"),
+        ("utils.create_learning_rate_scheduler.factors = 'constnt'", "did you mean constant"),
+    )
+    def test_refused(self, binding, pattern):
+        with self.assertRaisesRegex(ValueError, pattern):
+            _check(binding)
+
+
+if __name__ == "__main__":
+    absltest.main()

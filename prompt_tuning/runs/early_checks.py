@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run refuses, checked before JAX and TensorFlow are loaded: folders, steps, tasks, files.
+
+The runs call the same checks again, because a library's user does not come through the programs. A
+user's rows are read here for the first time; a large file only as far as a second goes.
+"""
+
+import difflib
+import itertools
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from prompt_tuning.checkpoints import huggingface_format, prompt_files, t5x_format
+from prompt_tuning.config import aliases, checkpoint_config, dataset_config
+from prompt_tuning.data import arrow_reader, file_task, task_names
+from prompt_tuning.runs import restore_paths
+
+BASELINES = ("none", "model_tuning")
+INFER_MODES = ("predict", "score", "predict_with_aux")
+
+# So many rows of a file are looked at; the run reads them all.
+_MAX_ROWS = 200_000
+
+Settings = Mapping[str, Any]
+
+
+def check(entry_point: str, settings: Settings, foreign_tasks: bool = False) -> None:
+    """Checks what is known of an entry point's arguments.
+
+    Args:
+      entry_point: "train", "evaluate" or "infer".
+      settings: its arguments, as far as they are known.
+      foreign_tasks: modules that nobody has imported yet may register tasks.
+
+    Raises:
+      ValueError, FileNotFoundError: the first mistake, in one sentence.
+    """
+    {"train": _check_train, "evaluate": _check_evaluate, "infer": _check_infer}[entry_point](
+        settings
+    )
+    for value in settings.values():
+        if isinstance(value, dataset_config.DatasetConfig):
+            _check_task(value, foreign_tasks)
+        restore = getattr(value, "restore", value)
+        if isinstance(restore, checkpoint_config.RestoreCheckpointConfig):
+            _check_restore(restore)
+
+
+def check_folder(path: str | None, flag: str) -> None:
+    """Raises ValueError where `path` cannot be a folder; it need not exist yet."""
+    if not path or "://" in path:
+        return
+    existing = os.path.abspath(path)
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
+        raise ValueError(
+            f"{existing} is a file; a run needs a folder, a new one or that of an earlier run: "
+            f"{flag}."
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{existing} may not be written to; choose another folder: {flag}.")
+
+
+def check_period(period: Any) -> None:
+    """Raises ValueError for a period of evaluations that is not one."""
+    if period is not None and (not isinstance(period, int) or period < 1):
+        raise ValueError(
+            f"the period of evaluations is {period!r}; it must be at least 1: --eval_period "
+            "(EVAL_PERIOD)."
+        )
+
+
+def check_steps(total_steps: Any, relative_steps: Any) -> None:
+    """Raises ValueError where the number of steps is missing or none."""
+    if relative_steps is not None:
+        if not isinstance(relative_steps, int) or relative_steps < 1:
+            raise ValueError(
+                f"the number of steps is {relative_steps!r}; it must be at least 1: --train_steps "
+                "(TRAIN_STEPS_RELATIVE)."
+            )
+    elif total_steps is None:
+        raise ValueError(
+            "no number of steps is set: use --train_steps (TRAIN_STEPS_RELATIVE) for steps beyond "
+            "the checkpoint's, or TRAIN_STEPS for an absolute one."
+        )
+    elif not isinstance(total_steps, int) or total_steps < 1:
+        raise ValueError(f"TRAIN_STEPS is {total_steps!r}; it must be an integer above 0.")
+
+
+def check_baseline(name: Any) -> None:
+    """Raises ValueError, with the nearest name, for a baseline that there is not."""
+    if name not in BASELINES:
+        near = difflib.get_close_matches(str(name), BASELINES, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"the baseline is {name!r}; accepted are {', '.join(BASELINES)} (did you mean "
+            f"{near!r}?): --baseline (BASELINE)."
+        )
+
+
+def check_mode(mode: Any) -> None:
+    """Raises ValueError for a mode that infer does not have."""
+    if mode not in INFER_MODES:
+        raise ValueError(f"infer.mode is {mode!r}; accepted are {', '.join(INFER_MODES)}.")
+
+
+def has_split(config: dataset_config.DatasetConfig, split: str | None = None) -> bool:
+    """Whether the user's files hold the split; tasks of SeqIO are asked when they are opened."""
+    files = config.file_task
+    if files is None or config.mixture_or_task_name != dataset_config.FILE_TASK_NAME:
+        return True
+    return bool(files.files.get(split or config.split))
+
+
+def check_split(config: dataset_config.DatasetConfig) -> None:
+    """Raises ValueError where the user's files lack the split that a run cannot do without."""
+    if not has_split(config):
+        others = "" if config.split == "train" else ", or another --split"
+        raise ValueError(
+            f"there is no file for the split {config.split!r}; set --{config.split}_file{others}."
+        )
+
+
+def check_rows(config: dataset_config.DatasetConfig, split: str | None = None) -> None:
+    """Reads the user's rows of a split, where it is a file; errors as `file_task.ExampleReader`."""
+    files = config.file_task
+    if files is None or config.mixture_or_task_name != dataset_config.FILE_TASK_NAME:
+        return
+    split = split or config.split
+    path = files.files.get(split)
+    if path and os.path.exists(path):
+        path = arrow_reader.split_folder(path, split)
+        rows = file_task.ExampleReader(path, file_task.row_format(files))
+        # Bad rows that are left out are counted and told once, by the run.
+        for _ in itertools.islice(rows, 1 if files.skip_bad_rows else _MAX_ROWS):
+            pass
+
+
+def check_vocabulary(vocabulary: Any, rows: int | None) -> None:
+    """Raises ValueError for a vocabulary that has more ids than the model's table has rows.
+
+    Args:
+      vocabulary: has `vocab_size`, which loads it.
+      rows: of the table; None where that is not known.
+    """
+    size = vocabulary.vocab_size
+    if rows is not None and size > rows:
+        raise ValueError(
+            f"the vocabulary has {size} ids, but the model's table has {rows} rows; give the "
+            "model's own vocabulary: --vocabulary (VOCABULARY), or set NUM_EMBEDDINGS."
+        )
+
+
+def check_model_files(
+    vocabulary: Any,
+    rows: int | None,
+    prompt_file: Any,
+    prompt_shape: tuple[int | None, int | None],
+) -> None:
+    """Loads the vocabulary and the prompt, as far as they are files of this machine.
+
+    Args:
+      vocabulary: `data_ops.vocabulary.SentencePieceVocabulary`; anything else is not looked at.
+      rows: of the model's table; None where that is not known.
+      prompt_file: path of a prompt; anything else is not looked at.
+      prompt_shape: [P, H] of the model; None where a number is not known.
+
+    Raises:
+      ValueError, FileNotFoundError: one is not what it should be, or does not fit the model.
+    """
+    path = getattr(vocabulary, "sentencepiece_model_file", None)
+    if path and os.path.isfile(path):
+        check_vocabulary(vocabulary, rows)
+    if not isinstance(prompt_file, str) or not os.path.exists(prompt_file):
+        return
+    found = prompt_files.read_prompt(prompt_file).shape
+    if None not in prompt_shape and found != prompt_shape:
+        raise ValueError(
+            f"the given prompt has shape {found}, the model needs {prompt_shape}; set "
+            "PROMPT_LENGTH to its first number or choose another PROMPT_FILE"
+        )
+
+
+def _check_train(settings: Settings) -> None:
+    check_baseline(settings.get("baseline", "none"))
+    check_folder(settings.get("model_dir"), "--model_dir (MODEL_DIR)")
+    check_period(settings.get("eval_period"))
+    if {"total_steps", "relative_steps"} <= set(settings):
+        check_steps(settings["total_steps"], settings["relative_steps"])
+    if config := settings.get("train_dataset_cfg"):
+        check_split(config)
+        check_rows(config)
+    for name in ("train_eval_dataset_cfg", "infer_eval_dataset_cfg"):
+        if config := settings.get(name):
+            check_rows(config)
+            check_rows(config, settings.get("final_eval_split"))
+
+
+def _check_evaluate(settings: Settings) -> None:
+    check_folder(settings.get("output_dir"), "--output_dir (EVAL_OUTPUT_DIR)")
+    if config := settings.get("dataset_cfg"):
+        check_split(config)
+        check_rows(config)
+
+
+def _check_infer(settings: Settings) -> None:
+    check_mode(settings.get("mode", INFER_MODES[0]))
+    if settings.get("input_file") is None:
+        check_folder(settings.get("output_dir"), "--output_dir (INFER_OUTPUT_DIR)")
+
+
+def _check_task(config: dataset_config.DatasetConfig, foreign_tasks: bool) -> None:
+    """The task is one that is known, or its module may be there."""
+    module = config.module
+    if module and module.split(".")[0] != "prompt_tuning":
+        if not aliases.may_exist(module):
+            raise task_names.unknown_module(module, module)
+    elif not foreign_tasks:
+        task_names.check(config.mixture_or_task_name)
+
+
+def _check_restore(restore: checkpoint_config.RestoreCheckpointConfig) -> None:
+    """A checkpoint of T5X on this machine has an index that can be read."""
+    given = [restore.path] if isinstance(restore.path, str) else restore.path
+    if not all(os.path.exists(path) for path in given):
+        return  # An object store's, or a name of the hub.
+    for path in restore_paths.restore_paths(restore)[:1]:
+        if not huggingface_format.is_huggingface(path):
+            t5x_format.open_checkpoint(path)
