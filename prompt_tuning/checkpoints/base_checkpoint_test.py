@@ -14,6 +14,7 @@ from prompt_tuning.checkpoints import (
     scanned_layers,
     t5x_format,
     toy_t5,
+    vocabulary_files,
 )
 
 
@@ -61,6 +62,55 @@ class OpenBaseTest(absltest.TestCase):
     def test_nothing_there(self):
         with self.assertRaisesRegex(FileNotFoundError, "/no/such/model does not exist"):
             base_checkpoint.open_base("/no/such/model")
+
+
+class DescribeTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.root = self.create_tempdir().full_path
+        self.arrays = toy_t5.parameters()
+        self.expected = {
+            "vocab_size": 12,
+            "emb_dim": 4,
+            "num_heads": 2,
+            "head_dim": 3,
+            "mlp_dim": 10,
+            "num_encoder_layers": 1,
+            "num_decoder_layers": 2,
+            "relative_attention_num_buckets": 8,
+            "relative_attention_max_distance": 128,
+            "mlp_activations": ("gelu", "linear"),
+            "logits_via_embedding": False,
+        }
+
+    def test_huggingface(self):
+        files = {"model.safetensors": toy_t5.tensors(self.arrays)}
+        changes = {"feed_forward_proj": "gated-silu", "dense_act_fn": "silu"}
+        toy_t5.write_folder(self.root, files, relative_attention_max_distance=20, **changes)
+        found = base_checkpoint.describe(self.root)
+        changed = {"mlp_activations": ("silu", "linear"), "relative_attention_max_distance": 20}
+        self.assertEqual(found, base_checkpoint.Description(self.expected | changed))
+
+    def test_vocabulary(self):
+        toy_t5.write_folder(self.root, {"model.safetensors": toy_t5.tensors(self.arrays)})
+        path = os.path.join(self.root, "spiece.model")
+        with open(path, "wb"):
+            pass
+        with mock.patch.object(vocabulary_files, "extra_ids", return_value=7) as extra_ids:
+            found = base_checkpoint.describe(self.root)
+        extra_ids.assert_called_once_with(path, 12)
+        self.assertEqual((found.vocabulary_file, found.extra_ids), (path, 7))
+
+    def test_t5x_with_a_prompt(self):
+        prompt = {"encoder/prompt/prompt/prompt": np.zeros((3, 4), np.float32)}
+        t5x_format.write_checkpoint(self.root, 1, self.arrays | prompt)
+        found = base_checkpoint.describe(self.root)
+        self.assertEqual(found, base_checkpoint.Description(self.expected))
+
+    def test_what_is_no_t5(self):
+        t5x_format.write_checkpoint(self.root, 1, {"w": np.zeros(3, np.float32)})
+        with self.assertRaisesRegex(ValueError, "holds no whole T5: .*query/kernel is missing"):
+            base_checkpoint.describe(self.root)
 
 
 if __name__ == "__main__":

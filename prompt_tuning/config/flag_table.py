@@ -11,6 +11,9 @@ BUNDLED = "bundled"
 _SIZES = ("small", "base", "large", "xl", "xxl")
 MODELS = (BUNDLED, *(f"{family}_{size}" for family in ("t5_1_1", "mt5") for size in _SIZES))
 
+# What --base_model uses: the sizes come from the model itself.
+ANY_SIZE = "t5_1_1"
+
 # {value of --prompt_init: gin file below prompts/, or None for the model file's own start}
 PROMPT_FILES = {
     "class_labels": "from_class_labels",
@@ -18,6 +21,9 @@ PROMPT_FILES = {
     "uniform": None,
     "string": "from_string",
     "file": "from_file",
+    "peft_random": "peft_random",
+    "peft_sample_vocab": "peft_sample_vocab",
+    "peft_text": "peft_text",
 }
 
 # The entry points, by the names that gin files bind.
@@ -65,7 +71,13 @@ class FriendlyFlag:
     @property
     def example(self) -> str:
         """`--model_dir=DIR`."""
-        endings = {"_dir": "DIR", "_file": "FILE", "vocabulary": "FILE", "checkpoint": "PATH"}
+        endings = {
+            "_dir": "DIR",
+            "_file": "FILE",
+            "base_model": "DIR",
+            "checkpoint": "PATH",
+            "vocabulary": "FILE",
+        }
         kinds = {"integer": "N", "float": "X", "boolean": "true", "list": "A,B", "string": "NAME"}
         named = [word for ending, word in endings.items() if self.name.endswith(ending)]
         return f"--{self.name}={(named or [kinds[self.kind]])[0]}"
@@ -155,8 +167,17 @@ TABLE: tuple[FriendlyFlag, ...] = (
     _flag(
         "initial_checkpoint",
         "string",
-        "Checkpoint of the frozen model in T5X's format.",
+        "Checkpoint of the frozen model in T5X's format, or a HuggingFace folder.",
         "the bundled model's",
+        "INITIAL_CHECKPOINT_PATH",
+        "CHECKPOINT_PATH",
+    ),
+    _flag(
+        "base_model",
+        "string",
+        "The frozen model, which tells its own architecture: a HuggingFace T5 folder or hub name, or "
+        "a T5X checkpoint. Stands for --model and --initial_checkpoint.",
+        "the bundled model",
         "INITIAL_CHECKPOINT_PATH",
         "CHECKPOINT_PATH",
     ),
@@ -164,7 +185,7 @@ TABLE: tuple[FriendlyFlag, ...] = (
         "vocabulary",
         "string",
         "SentencePiece model file.",
-        "the model's own; for T5 and mT5 the public one",
+        "the model's own: bundled, spiece.model of a HuggingFace folder, or T5's public one",
         "seqio.SentencePieceVocabulary.sentencepiece_model_file",
     ),
     _flag(
@@ -231,14 +252,15 @@ TABLE: tuple[FriendlyFlag, ...] = (
     _flag(
         "prompt_file",
         "string",
-        "The prompt: an npy file, a numpy_checkpoints folder, a MODEL_DIR or a checkpoint.",
+        "The prompt: an npy file, a numpy_checkpoints folder, a MODEL_DIR, a checkpoint or a PEFT "
+        "adapter.",
         "none",
         "PROMPT_FILE",
     ),
     _flag(
         "prompt_string",
         "string",
-        "The text of --prompt_init=string.",
+        "The text of --prompt_init=string and peft_text.",
         "none",
         "PROMPT_STRING",
         programs=(TRAIN,),

@@ -11,6 +11,7 @@ from prompt_tuning.config import flag_table
 _TRAIN = {
     "model": (),
     "model_dir": ("MODEL_DIR",),
+    "base_model": ("INITIAL_CHECKPOINT_PATH", "CHECKPOINT_PATH"),
     "initial_checkpoint": ("INITIAL_CHECKPOINT_PATH", "CHECKPOINT_PATH"),
     "vocabulary": ("seqio.SentencePieceVocabulary.sentencepiece_model_file",),
     "task": ("MIXTURE_OR_TASK_NAME",),

@@ -48,7 +48,7 @@ def flag_of_macro(entry_point: str) -> dict[str, str]:
 
 
 def default_files(entry_point: str, given: Mapping[str, Any]) -> list[str]:
-    """The gin files that stand for `--model` and `--prompt_init`, in the order gin needs.
+    """The gin files that stand for the model and `--prompt_init`, in the order gin needs.
 
     Args:
         entry_point: "train", "evaluate" or "infer".
@@ -58,7 +58,9 @@ def default_files(entry_point: str, given: Mapping[str, Any]) -> list[str]:
         ValueError: an unknown model or start.
     """
     model = given.get("model") or flag_table.BUNDLED
-    if model not in flag_table.MODELS:
+    if given.get("base_model"):
+        model = flag_table.ANY_SIZE
+    elif model not in flag_table.MODELS:
         near = spelling.nearest(model, flag_table.MODELS)
         known = ", ".join(flag_table.MODELS)
         raise ValueError(f"--model={model} is not known{near} (accepted: {known})")
@@ -145,4 +147,6 @@ def new_run_dir(clock: Callable[[], float] = time.time) -> str:
 
 def is_demonstration(entry_point: str, given: Mapping[str, Any]) -> bool:
     """Whether this is the training run of the bundled model, which must work without any flag."""
+    if given.get("base_model"):
+        return False
     return entry_point == flag_table.TRAIN and given.get("model") in (None, flag_table.BUNDLED)

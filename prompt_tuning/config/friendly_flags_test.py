@@ -24,7 +24,7 @@ class FriendlyFlagsTest(parameterized.TestCase):
         self.assertEqual(
             set(friendly_flags.flags_of("train")),
             set(
-                "model model_dir initial_checkpoint vocabulary prompt_length prompt_init "
+                "model model_dir base_model initial_checkpoint vocabulary prompt_length prompt_init "
                 "prompt_file prompt_string label_words train_steps batch_size learning_rate seed "
                 "dropout_rate activation_dtype inputs_length targets_length eval_period "
                 "checkpoint_period keep train_file validation_file test_file text_column "
@@ -66,6 +66,15 @@ class FriendlyFlagsTest(parameterized.TestCase):
             ["models/bundled_prompt", "prompts/from_class_labels", "runs/bundled_demo"],
         ),
         ({"prompt_init": "uniform"}, ["models/bundled_prompt", "runs/bundled_demo"]),
+        (
+            {"base_model": "t5", "label_words": ["a"]},
+            [
+                "models/t5_1_1_prompt",
+                "prompts/from_class_labels",
+                "runs/prompt_finetune",
+                "runs/paper_recipe",
+            ],
+        ),
         (
             {"model": "mt5_xl", "prompt_file": "p"},
             [
@@ -165,6 +174,7 @@ class FriendlyFlagsTest(parameterized.TestCase):
         self.assertTrue(friendly_flags.is_demonstration("train", {}))
         self.assertTrue(friendly_flags.is_demonstration("train", {"model": "bundled"}))
         self.assertFalse(friendly_flags.is_demonstration("train", {"model": "t5_1_1_xl"}))
+        self.assertFalse(friendly_flags.is_demonstration("train", {"base_model": "t5"}))
         self.assertFalse(friendly_flags.is_demonstration("infer", {}))
         early, late = (friendly_flags.new_run_dir(lambda now=now: now) for now in (1e9, 1e9 + 1))
         self.assertLess(early, late)

@@ -24,6 +24,7 @@ from prompt_tuning.config import (
     gin_files,
     gin_flags,
     gin_functions,
+    implied_settings,
     path_checks,
     process_flags,
     run_flags,
@@ -119,6 +120,7 @@ def configuration(
         ValueError, FileNotFoundError: the first mistake, in one sentence.
     """
     paths = gin_flags.search_paths(gin_search_paths)
+    given = implied_settings.resolved(given)
     bindings = []
     if gin_file:
         friendly_flags.check_no_file_flags(given)
@@ -129,6 +131,8 @@ def configuration(
             bindings.append(f"MODEL_DIR = {friendly_flags.new_run_dir()!r}")
     statements = gin_files.read(files, (), paths)
     bindings += friendly_flags.bindings(entry_point, given, statements)
+    statements = gin_files.read(files, [*bindings, *gin_bindings], paths)
+    bindings += implied_settings.bindings(entry_point, given, statements)
     bindings += gin_bindings
     statements = gin_files.read(files, bindings, paths)
     gin_checks.check(statements, entry_point, friendly_flags.flag_of_macro(entry_point))

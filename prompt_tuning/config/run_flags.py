@@ -14,6 +14,7 @@ FILE = "flags.json"
 # What a saved prompt is meaningless without: the model, and how text becomes its input.
 _CARRIED = (
     "model",
+    "base_model",
     "initial_checkpoint",
     "vocabulary",
     "prompt_length",
@@ -31,6 +32,8 @@ _CARRIED = (
     "skip_bad_rows",
 )
 _PATHS = ("initial_checkpoint", "vocabulary", "train_file", "validation_file", "test_file")
+# --base_model says what the others say.
+_MODEL_FLAGS = ("base_model", "initial_checkpoint", "model")
 
 _remembered: dict[str, Any] = {}
 
@@ -41,9 +44,14 @@ def remember(given: Mapping[str, Any], gin_file: Sequence[str] | None) -> None:
     for name in _CARRIED:
         value = given.get(name)
         if value is not None:
-            local = name in _PATHS and "://" not in value
-            _remembered[name] = os.path.abspath(value) if local else value
+            _remembered[name] = os.path.abspath(value) if _is_local(name, value) else value
     _remembered["gin_file"] = list(gin_file or ())
+
+
+def _is_local(name: str, value: Any) -> bool:
+    if name == "base_model":
+        return os.path.exists(value)  # Else it is a name of the hub, or a URL.
+    return name in _PATHS and "://" not in value
 
 
 def write(model_dir: str) -> None:
@@ -89,6 +97,11 @@ def carried(
             "prompt_tuning/configs/runs/prompt_eval.gin or prompt_infer.gin by --gin_file, and "
             "the prompt by --gin.PROMPT_FILE"
         )
+    if given.get("base_model"):
+        for name in _MODEL_FLAGS:
+            earlier.pop(name, None)
+    elif given.get("model") or given.get("initial_checkpoint"):
+        earlier.pop("base_model", None)
     result = dict(given)
     for name, value in earlier.items():
         if name in known and result.get(name) is None:

@@ -5,7 +5,17 @@ from absl.testing import absltest
 
 from prompt_tuning.config import run_flags
 
-KNOWN = ("model", "model_dir", "prompt_length", "label_words", "split", "validation_file", "task")
+KNOWN = (
+    "model",
+    "base_model",
+    "initial_checkpoint",
+    "model_dir",
+    "prompt_length",
+    "label_words",
+    "split",
+    "validation_file",
+    "task",
+)
 
 
 class RunFlagsTest(absltest.TestCase):
@@ -51,6 +61,19 @@ class RunFlagsTest(absltest.TestCase):
         )
         given = {"model_dir": self.folder, "split": "test"}
         self.assertEqual(run_flags.carried(given, KNOWN, None)["split"], "test")
+
+    def test_a_base_model_is_a_path_where_there_is_one(self):
+        self.assertEqual(self.kept(base_model="google/t5")["base_model"], "google/t5")
+        kept = self.kept(base_model=os.path.relpath(self.folder))
+        self.assertEqual(kept["base_model"], self.folder)
+
+    def test_another_model_takes_the_place_of_the_run_s(self):
+        self.kept(base_model=self.folder)
+        given = {"model_dir": self.folder, "model": "t5_1_1_base", "initial_checkpoint": "c"}
+        self.assertNotIn("base_model", run_flags.carried(given, KNOWN, None))
+        self.kept(model="t5_1_1_base", initial_checkpoint="c", prompt_length=3)
+        given = {"model_dir": self.folder, "base_model": "t5"}
+        self.assertEqual(run_flags.carried(given, KNOWN, None), given | {"prompt_length": 3})
 
     def test_no_run_or_no_folder_changes_nothing(self):
         self.assertEqual(run_flags.carried({"model": None}, KNOWN, None), {"model": None})

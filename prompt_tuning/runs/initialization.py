@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from prompt_tuning.checkpoints import assignment, fingerprint, scanned_layers, t5x_format
+from prompt_tuning.checkpoints import assignment, base_checkpoint, fingerprint, t5x_format
 from prompt_tuning.runs import restore_paths
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -82,9 +82,7 @@ def initial_parameters(
     if restore is None:
         names = tuple(sorted(shapes))
         return InitialParameters(draw(model, input_shapes, rng, names), 0, "", names)
-    checkpoint = t5x_format.open_checkpoint(restore_paths.single_restore_path(restore))
-    leaves = scanned_layers.share_biases(scanned_layers.unstack(checkpoint.leaves))
-    checkpoint = dataclasses.replace(checkpoint, leaves=leaves)
+    checkpoint = base_checkpoint.open_base(restore_paths.single_restore_path(restore))
     sources = _sources(checkpoint, shapes, restore)
     leaves = {name: checkpoint.leaves[source] for name, source in sources.items() if source}
     _check_shapes(leaves, shapes, checkpoint.directory)

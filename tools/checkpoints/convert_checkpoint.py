@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns a T5 of one format into another: T5X's native checkpoints, scanned or not, and HuggingFace's.
 
-  tools/bazel run //tools/checkpoints:convert_checkpoint -- \\
+  tools/bazel run //tools:convert_checkpoint -- \\
     --input=/models/flan-t5-base --to=t5x --output=/models/t5x/flan_t5_base
-  tools/bazel run //tools/checkpoints:convert_checkpoint -- \\
+  tools/bazel run //tools:convert_checkpoint -- \\
     --input=/runs/sst2/checkpoint_1100000 --to=huggingface --output=/models/mine \\
     --vocabulary=/models/sentencepiece.model
 

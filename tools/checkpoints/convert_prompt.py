@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns prompts into PEFT adapters, and adapters into prompts.
 
-  tools/bazel run //tools/checkpoints:convert_prompt -- \\
+  tools/bazel run //tools:convert_prompt -- \\
     --input=/runs/sst2 --base_model=/models/t5-base-lm-adapt --output=/models/sst2_adapter
-  tools/bazel run //tools/checkpoints:convert_prompt -- \\
+  tools/bazel run //tools:convert_prompt -- \\
     --input=/models/sst2_adapter --output=/prompts/sst2.npy
 
 An adapter as --input becomes an npy file; anything that holds a prompt becomes an adapter: a run's
@@ -11,6 +11,7 @@ folder, an npy file, a T5X checkpoint with a prompt. Several --input become one 
 for each (MULTITASK_PROMPT_TUNING), and --task names the one to take out of such an adapter.
 """
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -73,7 +74,8 @@ def export_prompts(inputs: Sequence[str], base_model: str, output: str) -> str:
         prompts[0] if len(prompts) == 1 else np.stack(prompts),
         num_layers=sizes.num_encoder_layers,
         num_attention_heads=sizes.num_heads,
-        base_model=base_model,
+        # PEFT would look for a relative path below wherever it runs.
+        base_model=os.path.abspath(base_model) if os.path.isdir(base_model) else base_model,
     )
     kind = peft_adapter.PROMPTS[0] if len(prompts) == 1 else peft_adapter.MULTITASK
     return f"{output}: {kind}, {len(prompts)} x {len(prompts[0])} positions for {base_model}"

@@ -61,9 +61,7 @@ def measure(
             "give the one that it was trained from: --initial."
         )
     kept = np.sum(_directions(prompt) * _directions(initial), axis=1)
-    return Geometry(
-        norms, neighbours, likeness, np.linalg.norm(prompt - initial, axis=1), kept
-    )
+    return Geometry(norms, neighbours, likeness, np.linalg.norm(prompt - initial, axis=1), kept)
 
 
 def nearest_rows(
