@@ -308,6 +308,7 @@ class ShippedFilesTest(parameterized.TestCase):
         bindings += {
             "class_labels": ["CLASS_LABELS = ['a']"],
             "string": ["PROMPT_STRING = 'a'"],
+            "peft_text": ["PROMPT_STRING = 'a'"],
             "file": ["PROMPT_FILE = 'a'"],
         }.get(start, [])
         statements = gin_files.read(files, bindings, _PATHS)
