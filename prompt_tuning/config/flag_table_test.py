@@ -38,6 +38,7 @@ _TRAIN = {
     "checkpoint_period": ("utils.SaveCheckpointConfig.period",),
     "keep": ("utils.SaveCheckpointConfig.keep",),
     "baseline": ("BASELINE",),
+    "skip_bad_rows": ("SKIP_BAD_ROWS",),
 }
 
 
@@ -72,7 +73,7 @@ class FlagTableTest(parameterized.TestCase):
     def test_help_says_default_and_macro(self):
         for flag in flag_table.TABLE:
             with self.subTest(flag.name):
-                self.assertIn(flag.kind, ("string", "integer", "float", "list"))
+                self.assertIn(flag.kind, ("string", "integer", "float", "boolean", "list"))
                 self.assertTrue(flag.help.endswith("."), flag.help)
                 self.assertFalse(flag.default.endswith("."), flag.default)
                 self.assertIn(f"Default: {flag.default}. Macro: {flag.macro}.", flag.full_help)
