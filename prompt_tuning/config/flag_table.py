@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which flag sets which gin macro: the table behind `friendly_flags`, and nothing else."""
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from prompt_tuning.config import dataset_config
+from prompt_tuning.config import dataset_config, friendly_flag, infer_flags
 
 BUNDLED = "bundled"
 _SIZES = ("small", "base", "large", "xl", "xxl")
@@ -27,69 +26,10 @@ PROMPT_FILES = {
 }
 
 # The entry points, by the names that gin files bind.
-TRAIN, EVALUATE, INFER = "train", "evaluate", "infer"
-ALL = (TRAIN, EVALUATE, INFER)
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """What a flag binds: a macro or `module.name.argument`, and the gin text for the value."""
-
-    key: str
-    text: Callable[[Any], str] = repr
-
-
-def _fixed(text: str) -> Callable[[Any], str]:
-    return lambda value: text
-
-
-@dataclasses.dataclass(frozen=True)
-class FriendlyFlag:
-    """One flag.
-
-    Attributes:
-        name: of the flag.
-        kind: "string", "integer", "float", "boolean" or "list".
-        help: one sentence.
-        default: what holds without the flag, in words.
-        targets: what it binds, of that which the gin files have; none for a flag that chooses
-            files.
-        programs: the entry points that have it.
-    """
-
-    name: str
-    kind: str
-    help: str
-    default: str
-    targets: tuple[Target, ...]
-    programs: Sequence[str] = ALL
-
-    @property
-    def macro(self) -> str:
-        return self.targets[0].key if self.targets else "none"
-
-    @property
-    def example(self) -> str:
-        """`--model_dir=DIR`."""
-        endings = {
-            "_dir": "DIR",
-            "_file": "FILE",
-            "base_model": "DIR",
-            "checkpoint": "PATH",
-            "vocabulary": "FILE",
-        }
-        kinds = {"integer": "N", "float": "X", "boolean": "true", "list": "A,B", "string": "NAME"}
-        named = [word for ending, word in endings.items() if self.name.endswith(ending)]
-        return f"--{self.name}={(named or [kinds[self.kind]])[0]}"
-
-    @property
-    def full_help(self) -> str:
-        return f"{self.help} Default: {self.default}. Macro: {self.macro}."
-
-
-def _flag(name, kind, help, default, *targets, programs=ALL) -> FriendlyFlag:
-    made = tuple(t if isinstance(t, Target) else Target(t) for t in targets)
-    return FriendlyFlag(name, kind, help, default, made, programs)
+TRAIN, EVALUATE, INFER = friendly_flag.TRAIN, friendly_flag.EVALUATE, friendly_flag.INFER
+ALL = friendly_flag.ALL
+Target, FriendlyFlag = friendly_flag.Target, friendly_flag.FriendlyFlag
+_fixed, _flag = friendly_flag.fixed, friendly_flag.flag
 
 
 def _below(folder: str) -> Callable[[Any], str]:
@@ -136,25 +76,7 @@ TABLE: tuple[FriendlyFlag, ...] = (
         Target("INFER_OUTPUT_DIR", _below("infer")),
         programs=(EVALUATE, INFER),
     ),
-    _flag(
-        "input_file",
-        "string",
-        "Texts to answer: lines, or TSV, CSV or JSONL rows; - is standard input.",
-        "the examples of the task",
-        "INPUT_FILE",
-        Target("TEST_FILE"),
-        Target("MIXTURE_OR_TASK_NAME", _fixed(repr(dataset_config.FILE_TASK_NAME))),
-        Target("INFER_OUTPUT_DIR", _fixed("None")),
-        programs=(INFER,),
-    ),
-    _flag(
-        "output_file",
-        "string",
-        "Where the answers to --input_file go, one JSON line each; - is standard output.",
-        "-",
-        "OUTPUT_FILE",
-        programs=(INFER,),
-    ),
+    *infer_flags.TABLE,
     _flag(
         "output_dir",
         "string",
@@ -329,14 +251,6 @@ TABLE: tuple[FriendlyFlag, ...] = (
         "test",
         "utils.DatasetConfig.split",
         programs=(EVALUATE, INFER),
-    ),
-    _flag(
-        "shard_id",
-        "integer",
-        "Which part of the examples to do, of infer.num_shards.",
-        "0",
-        "infer.shard_id",
-        programs=(INFER,),
     ),
     _flag(
         "eval_period",

@@ -6,7 +6,7 @@ import hypothesis
 from absl.testing import absltest, parameterized
 from hypothesis import strategies
 
-from prompt_tuning.config import flag_table
+from prompt_tuning.config import flag_table, infer_flags
 
 _TRAIN = {
     "model": (),
@@ -57,7 +57,7 @@ class FlagTableTest(parameterized.TestCase):
     def test_what_the_others_have_beside_or_instead(self):
         train, evaluate, infer = (set(_flags(program)) for program in flag_table.ALL)
         self.assertEqual(evaluate - train, {"output_dir", "split"})
-        self.assertEqual(infer - evaluate, {"input_file", "output_file", "shard_id"})
+        self.assertEqual(infer - evaluate, {flag.name for flag in infer_flags.TABLE})
         self.assertIn("train_steps", train - evaluate)
 
     @parameterized.parameters(*flag_table.ALL)
@@ -73,7 +73,9 @@ class FlagTableTest(parameterized.TestCase):
     def test_help_says_default_and_macro(self):
         for flag in flag_table.TABLE:
             with self.subTest(flag.name):
-                self.assertIn(flag.kind, ("string", "integer", "float", "boolean", "list"))
+                self.assertIn(
+                    flag.kind, ("string", "integer", "float", "boolean", "list", "strings")
+                )
                 self.assertTrue(flag.help.endswith("."), flag.help)
                 self.assertFalse(flag.default.endswith("."), flag.default)
                 self.assertIn(f"Default: {flag.default}. Macro: {flag.macro}.", flag.full_help)

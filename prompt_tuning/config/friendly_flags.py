@@ -31,6 +31,7 @@ def define_flags(entry_point: str, flag_values: flags.FlagValues = flags.FLAGS) 
         "float": flags.DEFINE_float,
         "boolean": flags.DEFINE_bool,
         "list": flags.DEFINE_list,
+        "strings": flags.DEFINE_multi_string,
     }
     for name, flag in flags_of(entry_point).items():
         if name in flag_values:

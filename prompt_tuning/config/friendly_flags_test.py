@@ -50,7 +50,7 @@ class FriendlyFlagsTest(parameterized.TestCase):
         values(["program"])
         for name, flag in friendly_flags.flags_of(entry_point).items():
             self.assertIsNone(values[name].value)
-            self.assertRegex(values[name].help, r"Default: .+\. Macro: .+\.$")
+            self.assertRegex(values[name].help, r"Default: .+\. Macro: .+\.(;|$)")
             self.assertTrue(flag.example.startswith(f"--{name}="))
 
     @parameterized.parameters(*flag_table.MODELS)

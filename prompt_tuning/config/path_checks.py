@@ -23,6 +23,7 @@ _PATHS = {
         "(seqio.SentencePieceVocabulary.sentencepiece_model_file).{}"
     ),
     ("infer", "input_file"): "there is no input file {}: --input_file (INPUT_FILE).{}",
+    ("AnswerSettings", "label_file"): "there is no file of labels {}: --label_file (LABEL_FILE).{}",
     **{
         ("FileTask", f"{split}_file"): (
             "there is no file {}; set --train_file, --validation_file and --test_file to files "
@@ -43,6 +44,11 @@ _MACROS = {
     ),
 }
 
+_NAMED_PROMPT = (
+    "{} does not exist. A prompt is an npy file of an array [P, H], a folder of numpy checkpoints "
+    "or a checkpoint; correct --prompt=NAME=PATH (PROMPTS).{}"
+)
+
 
 def check(statements: gin_files.Statements) -> None:
     """Raises FileNotFoundError for the first path that does not exist, and names what is near it."""
@@ -52,6 +58,8 @@ def check(statements: gin_files.Statements) -> None:
     for name, message in _MACROS.items():
         if name in used:
             _check(_resolved(macros.get(name), macros), message)
+    named = _resolved(values.get(("AnswerSettings", "prompts")), macros) or ()
+    _check([text.partition("=")[2] for text in named], _NAMED_PROMPT)
     task = _resolved(macros.get("MIXTURE_OR_TASK_NAME"), macros)
     for (configurable, argument), message in _PATHS.items():
         if configurable == "FileTask" and task != dataset_config.FILE_TASK_NAME:

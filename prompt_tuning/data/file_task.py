@@ -20,6 +20,7 @@ from prompt_tuning.data import row_reader
 
 RowFormat = row_format_lib.RowFormat
 Example = row_format_lib.Example
+BadRow = row_reader.BadRow
 nearest = row_format_lib.nearest
 
 
@@ -91,33 +92,54 @@ class ExampleReader:
         """
         self.skipped, count = 0, 0
         problem = None
-        convert = None
-        for row in row_reader.read_rows(self.path, self._format.format, self._format.max_row_bytes):
-            where = f"{self.path}:{row.line}"
-            if convert is None:
-                # The first row decides the columns: it must be readable whatever comes later.
-                if isinstance(row, row_reader.BadRow):
-                    raise ValueError(f"{where}: {row.problem}")
-                convert = row_format_lib.RowConverter(self._format, row, where)
-                if convert.first_is_header:
-                    continue
-            try:
-                if isinstance(row, row_reader.BadRow):
-                    raise row_format_lib.RowError(row.problem)
-                example = convert(row)
-            except row_format_lib.RowError as error:
-                if not self._format.skip_bad_rows:
-                    raise ValueError(f"{where}: {error}") from None
-                problem = problem or f"{where}: {error}"
-                self.skipped += 1
+        for row in self.every_row():
+            if isinstance(row, Example):
+                count += 1
+                yield row
                 continue
-            count += 1
-            yield example
+            if row.is_blank:
+                continue
+            where = f"{self.path}:{row.line}: {row.problem}"
+            if not self._format.skip_bad_rows:
+                raise ValueError(where)
+            problem = problem or where
+            self.skipped += 1
         if not count:
             why = f"no row can be used, first because of {problem}" if problem else "it has no rows"
             raise ValueError(f"{self.path} gives no example: {why}")
         if problem:
             logging.warning("%d bad rows left out, first because of %s", self.skipped, problem)
+
+    def every_row(self) -> Iterator[Example | BadRow]:
+        """Yields every row of the file in its place: blank lines and bad rows are `BadRow`s.
+
+        Raises:
+          FileNotFoundError, ValueError: as for iterating, except that no bad row ends the reading
+            but the first one of the file, which decides the columns.
+        """
+        convert = None
+        for row in row_reader.read_rows(
+            self.path, self._format.format, self._format.max_row_bytes, blank_rows=True
+        ):
+            if convert is None:
+                where = f"{self.path}:{row.line}"
+                if isinstance(row, BadRow):
+                    if not row.is_blank:
+                        raise ValueError(f"{where}: {row.problem}")
+                    yield row
+                    continue
+                convert = row_format_lib.RowConverter(self._format, row, where)
+                if convert.first_is_header:
+                    continue
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            try:
+                yield convert(row)
+            except row_format_lib.EmptyTextError as error:
+                yield BadRow(row.line, str(error), is_empty=True)
+            except row_format_lib.RowError as error:
+                yield BadRow(row.line, str(error))
 
 
 def read_examples(path: str, row_format: RowFormat = RowFormat()) -> Examples:

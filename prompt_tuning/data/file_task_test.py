@@ -77,6 +77,17 @@ class FileTaskTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "no row can be used, first because of .*a.tsv:2"):
             self._read("label\ttext\n7\ty\n", skip_bad_rows=True)
 
+    def test_every_row_in_its_place(self):
+        content = "\nlabel\ttext\n0\tx\n\n7\ty\n1\t \n1\tz\n"
+        reader = file_task.ExampleReader(
+            self._write(content), file_task.RowFormat(label_words=_WORDS)
+        )
+        rows = list(reader.every_row())
+        self.assertEqual([row.line for row in rows], [1, 3, 4, 5, 6, 7])
+        bad = [(row.is_blank, row.is_empty) for row in rows if isinstance(row, file_task.BadRow)]
+        self.assertEqual(bad, [(True, False), (True, False), (False, False), (False, True)])
+        self.assertEqual([rows[1].text, rows[5].text], ["x", "z"])
+
     def test_a_reader_can_be_read_again(self):
         reader = file_task.ExampleReader(self._write("label\ttext\n0\tx\n"))
         self.assertEqual(list(reader), list(reader))

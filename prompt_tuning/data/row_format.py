@@ -8,7 +8,7 @@ or SeqIO, and imports no TensorFlow.
 import dataclasses
 import difflib
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from prompt_tuning.data import row_reader
 
@@ -17,14 +17,22 @@ class RowError(ValueError):
     """What is wrong with one row; who reads the file puts its name and the line in front."""
 
 
+class EmptyTextError(RowError):
+    """The row is all right, but its text is empty."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One example and the line it is from; without labels `target` is "" and `label_id` is -1."""
+    """One example and the line it is from; without labels `target` is "" and `label_id` is -1.
+
+    `prompt` is the name of the prompt that the row asks for, or "".
+    """
 
     text: str
     target: str
     label_id: int
     line: int
+    prompt: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +55,8 @@ class RowFormat:
       skip_bad_rows: leave out and count the rows that cannot be used, instead of stopping at the
         first.
       max_row_bytes: a longer row is a bad row.
+      prompt_column: name or index of the column with the name of the row's prompt, or None.
+      optional: which of "label" and "prompt" name a column that the file need not have.
     """
 
     text_columns: Sequence[str | int] = ()
@@ -58,6 +68,8 @@ class RowFormat:
     header: bool | None = None
     skip_bad_rows: bool = False
     max_row_bytes: int = row_reader.MAX_ROW_BYTES
+    prompt_column: str | int | None = None
+    optional: Collection[str] = ()
 
     def __post_init__(self):
         for name in ("text_columns", "label_words"):
@@ -139,8 +151,9 @@ class RowConverter:
             twice = sorted({name for name in self._names if self._names.count(name) > 1})
             if twice:
                 raise ValueError(f"{where}: the header has {twice} more than once; rename one.")
-        label = row_format.label_column
-        self._label = None if label is None else self._key(label, "label")
+        self._optional: set[str] = set()
+        self._label = self._key_of_role(row_format, "label")
+        self._prompt = self._key_of_role(row_format, "prompt")
         self._words = list(row_format.label_words)
         self._ids = {str(i): i for i in range(len(self._words))}
         self._ids |= {word: i for i, word in enumerate(self._words)}
@@ -163,19 +176,26 @@ class RowConverter:
             for part, key in self._template
         )
         if not text or text.isspace():
-            raise RowError("the input text is empty.")
-        if self._label is None:
-            return Example(text, "", -1, row.line)
+            raise EmptyTextError("the input text is empty.")
+        prompt = "" if self._lacks(row, self._prompt) else self._cell(row.cells, self._prompt)
+        if self._lacks(row, self._label):
+            return Example(text, "", -1, row.line, prompt)
         cell = self._cell(row.cells, self._label)
         if not self._words:
-            return Example(text, cell, -1, row.line)
+            return Example(text, cell, -1, row.line, prompt)
         label_id = self._ids.get(cell, self._ids.get(cell.strip()))
         if label_id is None:
             raise RowError(
                 f"the label {cell[:80]!r} is neither one of the label words {self._words} nor an "
                 f"index from 0 to {len(self._words) - 1}; correct the row or set --label_words."
             )
-        return Example(text, self._words[label_id], label_id, row.line)
+        return Example(text, self._words[label_id], label_id, row.line, prompt)
+
+    def _lacks(self, row: row_reader.Row, key: str | int | None) -> bool:
+        """Whether there is no such column, or the row leaves out a member that it may leave out."""
+        if key is None:
+            return True
+        return self._is_json and key in self._optional and row.cells.get(key) is None
 
     def _cell(self, cells, key) -> str:
         if not self._is_json:
@@ -196,6 +216,22 @@ class RowConverter:
         if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
             raise RowError(f"{key!r} holds an unpaired surrogate, which is not a character.")
         return text
+
+    def _key_of_role(self, row_format: RowFormat, role: str) -> str | int | None:
+        """The key of the column with the label or the prompt; None where there is none."""
+        column = getattr(row_format, f"{role}_column")
+        if column is None:
+            return None
+        if role in row_format.optional:
+            if self._is_json:
+                self._optional.add(str(column))  # A later row may have it.
+                return str(column)
+            if str(column) not in self._names:
+                return None
+        key = self._key(column, role)
+        if self._is_json and role == "prompt":
+            self._optional.add(str(key))  # A row that names none has the default.
+        return key
 
     def _key(self, column: str | int, role: str) -> str | int:
         """A column's key in `Row.cells`: a position for TSV and CSV, a member's name for JSON."""
@@ -219,8 +255,9 @@ class RowConverter:
             fields = [field for _, field in template_parts(row_format.input_template)]
             return list(dict.fromkeys(field for field in fields if field is not None))
         names: Sequence[str | int] = self._names or range(self._width)
-        label = names[self._label] if isinstance(self._label, int) else self._label
-        others = [name for name in names if name != label]
+        keys = (self._label, self._prompt)
+        taken = [names[key] if isinstance(key, int) else key for key in keys]
+        others = [name for name in names if name not in taken]
         if len(others) == 1:
             return others
         raise ValueError(

@@ -34,6 +34,21 @@ class RowFormatTest(parameterized.TestCase):
         example = _convert(RowFormat(label_column="answer"), ["q", "answer"], ["why", " so "])[0]
         self.assertEqual((example.text, example.target, example.label_id), ("why", " so ", -1))
 
+    def test_prompt_of_a_row(self):
+        fmt = RowFormat(prompt_column="task", optional=("prompt", "label"))
+        rows = (["task", "text"], ["a", "x"], ["", "y"])
+        self.assertEqual([e.prompt for e in _convert(fmt, *rows)], ["a", ""])
+        self.assertEqual([e.text for e in _convert(fmt, ["text"], ["x"])], ["x"])
+        rows = (
+            {"text": "x"},
+            {"text": "y", "task": "b", "label": "l"},
+            {"text": "z", "task": None},
+        )
+        examples = _convert(fmt, *rows)
+        self.assertEqual([(e.prompt, e.target) for e in examples], [("", ""), ("b", "l"), ("", "")])
+        with self.assertRaisesRegex(ValueError, "no prompt column 'task'.*--prompt_column"):
+            _convert(RowFormat(label_column=None, prompt_column="task"), ["text"])
+
     def test_without_labels(self):
         example = _convert(RowFormat(label_column=None), ["q"], ["why"])[0]
         self.assertEqual((example.target, example.label_id), ("", -1))

@@ -74,9 +74,12 @@ def has_rows(path: str) -> bool:
 
 
 def read_rows(
-    path: str, format: str | None = None, max_row_bytes: int = MAX_ROW_BYTES
+    path: str,
+    format: str | None = None,
+    max_row_bytes: int = MAX_ROW_BYTES,
+    blank_rows: bool = False,
 ) -> Iterator[Row | BadRow]:
-    """Reads `path` row by row in memory that does not grow with the file; skips blank lines.
+    """Reads `path` row by row in memory that does not grow with the file.
 
     TSV cells are taken as they stand (no quoting), CSV follows RFC 4180, JSON Lines holds one
     object per line. Their text must be UTF-8; a leading byte order mark is dropped. gzip is
@@ -87,6 +90,7 @@ def read_rows(
       path: a local file, or a folder of `Dataset.save_to_disk`.
       format: one of FORMATS; None goes by the extension.
       max_row_bytes: a longer row is a bad row.
+      blank_rows: a blank line is a bad row too, and not skipped.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -104,7 +108,9 @@ def read_rows(
         is_gzip = magic == _GZIP_MAGIC
         file = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
         try:
-            yield from parse(_lines(file, max_row_bytes), max_row_bytes)
+            for row in parse(_lines(file, max_row_bytes), max_row_bytes):
+                if blank_rows or not (isinstance(row, BadRow) and row.is_blank):
+                    yield row
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path} is damaged gzip ({error}); compress it again.") from None
 
@@ -156,6 +162,10 @@ def _lines(file: BinaryIO, max_row_bytes: int) -> Iterator[tuple[int, str] | Bad
         yield number, text
 
 
+def _blank(line: int) -> BadRow:
+    return BadRow(line, "the line is empty.", is_blank=True)
+
+
 def _tsv_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
     del max_row_bytes
     for line in lines:
@@ -163,8 +173,8 @@ def _tsv_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
             yield line
             continue
         number, text = line
-        if text := text.removesuffix("\n").removesuffix("\r"):
-            yield Row(number, text.split("\t"))
+        text = text.removesuffix("\n").removesuffix("\r")
+        yield Row(number, text.split("\t")) if text else _blank(number)
 
 
 def _jsonl_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
@@ -175,6 +185,7 @@ def _jsonl_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
             continue
         number, text = line
         if not text or text.isspace():
+            yield _blank(number)
             continue
         try:
             cells = json.loads(text)
@@ -227,5 +238,5 @@ def _csv_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
             yield BadRow(feed.row_start, problem)
         elif cells is None:
             return
-        elif cells:
-            yield Row(feed.row_start, cells)
+        else:
+            yield Row(feed.row_start, cells) if cells else _blank(feed.row_start)

@@ -20,10 +20,15 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class BadRow:
-    """A row that could not be read: its line or number, from 1, and what is wrong with it."""
+    """A row that cannot be used: its line or number, from 1, and what is wrong with it.
+
+    `is_blank`: nothing is on the line. `is_empty`: the row is there, and its text is empty.
+    """
 
     line: int
     problem: str
+    is_blank: bool = False
+    is_empty: bool = False
 
 
 def too_long(line: int, max_row_bytes: int) -> BadRow:

@@ -16,7 +16,10 @@ from prompt_tuning.inference import predictor, requests
 
 
 def predict_stream(
-    model: predictor.Predictor, rows: Iterable[predictor.Row], prompts: Sequence[str]
+    model: predictor.Predictor,
+    rows: Iterable[predictor.Row],
+    prompts: Sequence[str],
+    first: int = 0,
 ) -> Iterator[requests.Prediction | requests.RowError]:
     """Decodes with every prompt; the answer of most prompts wins, see `majority`.
 
@@ -24,11 +27,12 @@ def predict_stream(
       model: Has a bank with these prompts.
       rows: Texts or requests; prompts that requests name themselves are not looked at.
       prompts: `N` names.
+      first: Place of the first row in a longer stream, of which random numbers depend.
 
     Raises:
       ValueError: No prompts are named, or one twice.
     """
-    answers = model.predict_stream(_copies(rows, _checked(prompts)))
+    answers = model.predict_stream(_copies(rows, _checked(prompts)), first * len(prompts))
     return (_joined(group, majority) for group in _groups(answers, len(prompts)))
 
 
@@ -72,10 +76,13 @@ def _checked(prompts: Sequence[str]) -> Sequence[str]:
 
 def _copies(
     rows: Iterable[predictor.Row], prompts: Sequence[str]
-) -> Iterator[requests.Request]:
+) -> Iterator[requests.Request | requests.RowError]:
     for row in rows:
         request = requests.as_request(row)
-        yield from (dataclasses.replace(request, prompt=name) for name in prompts)
+        if isinstance(request, requests.RowError):
+            yield from [request] * len(prompts)
+        else:
+            yield from (dataclasses.replace(request, prompt=name) for name in prompts)
 
 
 def _groups(answers: Iterator, size: int) -> Iterator[list]:

@@ -31,22 +31,27 @@ from prompt_tuning.inference import length_batches, prompt_bank, requests, row_e
 from prompt_tuning.models import label_search, models, request_sampling
 
 LENGTH_BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+TARGET_BUCKETS = (4, 16, 64, 256)
 
 Vocabulary = row_encoder.Vocabulary
 Request = requests.Request
 Prediction = requests.Prediction
 RowError = requests.RowError
 Sampling = request_sampling.Sampling
-Row = str | requests.Request
+Row = str | requests.Request | requests.RowError
 
 
 @dataclasses.dataclass(frozen=True)
 class _Batch:
-    """What a compiled program gets besides parameters: `[B, T]`, `[B, 2]`, for the encoder."""
+    """What a compiled program gets besides parameters.
+
+    `[B, T]`, `[B, 2]`, what the encoder gets, and `[B, L]` where targets are scored.
+    """
 
     inputs: jax.Array
     seeds: jax.Array
     extra: Mapping[str, jax.Array]
+    targets: jax.Array | None = None
 
 
 class Predictor:
@@ -125,7 +130,14 @@ class Predictor:
             )
         )
         self._label_scores = jax.jit(model.label_scores)
+        self._target_scores = jax.jit(functools.partial(_score_targets, model))
+        self._target_widths = length_batches.usable_buckets(TARGET_BUCKETS, targets_length)
         self._best_labels = jax.jit(functools.partial(label_search.best_labels, model))
+
+    @property
+    def prompts(self) -> prompt_bank.PromptBank | None:
+        """Where rows find their prompts; change it at any time."""
+        return self._prompts
 
     def with_prompt(self, prompt: np.ndarray | jax.Array | str | None) -> "Predictor":
         """The same with another prompt, see `prompt` above; parameters and programs are shared.
@@ -140,8 +152,17 @@ class Predictor:
         """Decodes an answer for each row, a text or a `Request`."""
         return list(self.predict_stream(rows))
 
-    def predict_stream(self, rows: Iterable[Row]) -> Iterator[Prediction | RowError]:
-        """As `predict`, one window of rows at a time: `rows` may be endless."""
+    def predict_stream(
+        self, rows: Iterable[Row], first: int = 0
+    ) -> Iterator[Prediction | RowError]:
+        """As `predict`, one window of rows at a time: `rows` may be endless.
+
+        A row that arrives as a `RowError` is its own answer.
+
+        Args:
+          rows: Texts or requests.
+          first: Place of the first row in a longer stream, of which random numbers depend.
+        """
 
         def decode(batch: _Batch) -> tuple[jax.Array, ...]:
             return self._decode(self._params, batch.inputs, batch.seeds, **batch.extra)
@@ -153,7 +174,7 @@ class Predictor:
             ]
             return dataclasses.replace(answers[-1], others=tuple(answers[-2::-1]))
 
-        return self._map(rows, decode, read)
+        return self._map(rows, decode, read, first)
 
     def score_labels(self, rows: Iterable[Row], labels: Sequence[str]) -> np.ndarray:
         """Log-probability of each label as the answer to each row.
@@ -201,9 +222,7 @@ class Predictor:
         self, rows: Iterable[Row], labels: Sequence[str]
     ) -> Iterator[Prediction | RowError]:
         """As `choose_label`, one window of rows at a time."""
-        tree = label_search.label_tree(
-            label_tokens(self._vocabulary, labels, self._targets_length)
-        )
+        tree = label_search.label_tree(label_tokens(self._vocabulary, labels, self._targets_length))
 
         def choose(batch: _Batch) -> tuple[jax.Array, ...]:
             return self._best_labels(self._params, batch.inputs, tree, **batch.extra)
@@ -212,28 +231,51 @@ class Predictor:
             rows, choose, lambda label, score: Prediction(labels[int(label)], float(score))
         )
 
+    def score_targets_stream(
+        self, rows: Iterable[Request | RowError]
+    ) -> Iterator[float | RowError]:
+        """Log-likelihood of each request's own target with EOS, as T5X's `infer` scores.
+
+        Targets longer than `targets_length` are cut.
+
+        Raises:
+          ValueError: From the iterator: a request has no target.
+        """
+
+        def score(batch: _Batch) -> tuple[jax.Array, ...]:
+            scores = self._target_scores(self._params, batch.inputs, batch.targets, **batch.extra)
+            return (scores,)
+
+        return self._map(rows, score, float, with_targets=True)
+
     def _map(
         self,
         rows: Iterable[Row],
         function: Callable[[_Batch], tuple[jax.Array, ...]],
         read: Callable[..., Any],
+        first: int = 0,
+        with_targets: bool = False,
     ) -> Iterator[Any]:
         """`read` of what `function` says of each row, or the row's error; in order."""
-        stream, first = map(requests.as_request, rows), 0
+        stream = map(requests.as_request, rows)
         while window := list(itertools.islice(stream, self._window)):
-            yield from self._answer(window, first, function, read)
+            yield from self._answer(window, first, function, read, with_targets)
             first += len(window)
 
     def _answer(
         self,
-        window: Sequence[Request],
+        window: Sequence[Request | RowError],
         first: int,
         function: Callable[[_Batch], tuple[jax.Array, ...]],
         read: Callable[..., Any],
+        with_targets: bool,
     ) -> list[Any]:
         table = None if self._prompts is None else self._prompts.snapshot()
         encoded = self._encoder.encode(window, table, self._default_prompt, first)
         batches = length_batches.plan(encoded.lengths, self._batch_size, self._buckets)
+        targets = None
+        if with_targets and batches:
+            targets = self._encoder.targets(window, encoded.rows, self._target_widths)
         # All batches are queued before the first is fetched: the device never waits.
         results = [
             function(
@@ -241,6 +283,7 @@ class Predictor:
                     jax.device_put(encoded.tokens[batch.rows, : batch.width]),
                     jax.device_put(encoded.seeds[batch.rows]),
                     self._extra if table is None else table.pick(encoded.slots[batch.rows]),
+                    None if targets is None else jax.device_put(targets[batch.rows]),
                 )
             )
             for batch in batches
@@ -309,6 +352,23 @@ def label_tokens(
         ids = [(*tokens, vocabulary.eos_id) for tokens in ids]
     width = max(len(tokens) for tokens in ids)
     return np.array([tokens + (0,) * (width - len(tokens)) for tokens in ids], np.int32)
+
+
+def _score_targets(
+    model: models.EncoderDecoderModel,
+    params: Any,
+    inputs: jax.Array,
+    targets: jax.Array,
+    **extra: Any,
+) -> jax.Array:
+    """float32 `[B]` for targets `[B, L]`, padded with 0."""
+    batch = {
+        "encoder_input_tokens": inputs,
+        "decoder_input_tokens": models.shift_right(targets),
+        "decoder_target_tokens": targets,
+        "decoder_loss_weights": (targets > 0).astype(jnp.float32),
+    }
+    return model.score_batch(params, batch, **extra)
 
 
 def _decode(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 EMPTY = "empty"
 TOO_LONG = "too_long"
 UNKNOWN_PROMPT = "unknown_prompt"
+UNREADABLE = "unreadable"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Request:
       prompt: Name of its prompt in the predictor's `PromptBank`; None is the predictor's own.
       seed: Of its random numbers, from 0 to 2**32 - 1, when the predictor samples: the same seed
         gives the same answer wherever the row stands. None takes those of its place in the stream.
+      target: The answer that `Predictor.score_targets_stream` scores.
 
     Raises:
       ValueError: The seed is out of its range.
@@ -27,6 +29,7 @@ class Request:
     text: str
     prompt: str | None = None
     seed: int | None = None
+    target: str | None = None
 
     def __post_init__(self):
         if self.seed is not None and not 0 <= self.seed < 2**32:
@@ -55,7 +58,7 @@ class RowError:
     """Why a row has no answer.
 
     Attributes:
-      kind: `EMPTY`, `TOO_LONG` or `UNKNOWN_PROMPT`.
+      kind: `EMPTY`, `TOO_LONG`, `UNKNOWN_PROMPT`, or `UNREADABLE` from whoever read the rows.
       message: For a person: what is wrong, what is accepted.
     """
 
@@ -63,9 +66,9 @@ class RowError:
     message: str
 
 
-def as_request(row: str | Request) -> Request:
-    """A text alone is a request with nothing but a text."""
-    return row if isinstance(row, Request) else Request(row)
+def as_request(row: str | Request | RowError) -> Request | RowError:
+    """A text alone is a request with nothing but a text; an error stays one."""
+    return Request(row) if isinstance(row, str) else row
 
 
 def prompt_is_missing(names: Sequence[str]) -> RowError:

@@ -77,7 +77,7 @@ class RowEncoder:
 
     def encode(
         self,
-        window: Sequence[requests.Request],
+        window: Sequence[requests.Request | requests.RowError],
         table: prompt_bank.PromptTable | None = None,
         default_prompt: str | None = None,
         first: int = 0,
@@ -85,7 +85,7 @@ class RowEncoder:
         """Encodes a window.
 
         Args:
-          window: `n` requests.
+          window: `n` requests; errors in it stay what they are.
           table: Where their prompts are.
           default_prompt: Of the requests that name none.
           first: Place in the stream of the window's first request.
@@ -95,14 +95,16 @@ class RowEncoder:
         """
         slots, errors = {}, {}
         for row, request in enumerate(window):
+            if isinstance(request, requests.RowError):
+                errors[row] = request
+                continue
             found = self._slot(request, table, default_prompt)
-            if isinstance(found, requests.RowError):
+            if not isinstance(found, requests.RowError):
+                slots[row] = found
+            elif self._report:
                 errors[row] = found
             else:
-                slots[row] = found
-        if errors and not self._report:
-            row, error = min(errors.items())
-            raise ValueError(f"row {first + row}: {error.message}")
+                raise ValueError(f"row {first + row}: {found.message}")
         tokens = self._tokens([window[row].text for row in slots])
         rows, fits = np.array(list(slots), np.int64), np.ones(len(slots), bool)
         if self._report:
@@ -116,6 +118,34 @@ class RowEncoder:
             seeds=np.array(seeds, np.uint32).reshape(-1, 2)[fits],
             errors=errors,
         )
+
+    def targets(
+        self, window: Sequence[requests.Request], rows: np.ndarray, widths: Sequence[int]
+    ) -> np.ndarray:
+        """The targets of some rows of a window as tokens with EOS, padded to one of the widths.
+
+        Args:
+          window: `n` requests.
+          rows: int `[m]`.
+          widths: Ascending; targets are cut to the last.
+
+        Returns:
+          int32 `[m, L]`.
+
+        Raises:
+          ValueError: A request has no target.
+        """
+        texts = [window[row].target for row in rows]
+        if None in texts:
+            raise ValueError(
+                f"the request {window[rows[texts.index(None)]].text!r} has no target to score; "
+                "give every `Request` a `target`"
+            )
+        tokens = self._vocabulary.tokenizer.encode_padded(
+            texts, max_len=widths[-1], pad=0, eos=self._vocabulary.eos_id
+        )
+        longest = int(np.max(np.sum(tokens != 0, axis=1), initial=1))
+        return tokens[:, : widths[np.searchsorted(widths, longest)]]
 
     def _slot(
         self,

@@ -76,9 +76,7 @@ class RowEncoderTest(parameterized.TestCase):
         encoded = encode(["abcdefgh", ""], report=False)
         np.testing.assert_array_equal(encoded.tokens, [[3, 4, 5, 6, 7, 1], [1, 0, 0, 0, 0, 0]])
         with self.assertRaisesRegex(ValueError, "row 11: there is no prompt 'z'"):
-            encode(
-                [Request("a", "x"), Request("a", "z")], make_table("x"), report=False, first=10
-            )
+            encode([Request("a", "x"), Request("a", "z")], make_table("x"), report=False, first=10)
 
     def test_default_prompt_is_for_rows_that_name_none(self):
         table = make_table("x", "y")

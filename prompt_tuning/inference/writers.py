@@ -66,6 +66,20 @@ def _fields(inputs: str | Mapping[str, Any]) -> Record:
     return {"inputs_pretokenized": inputs} if isinstance(inputs, str) else dict(inputs)
 
 
+def score_record(inputs: str | Mapping[str, Any], score: float) -> Record:
+    """The record of a target's log-likelihood."""
+    return {"inputs": _fields(inputs), "score": float(score)}
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """A record as one line of JSON.
+
+    Raises:
+      ValueError: A number is not finite; JSON has no such numbers.
+    """
+    return (json.dumps(record, allow_nan=False) + "\n").encode("utf-8")
+
+
 class JsonlWriter:
     """Writes one JSON object to a line."""
 
@@ -80,12 +94,8 @@ class JsonlWriter:
         self._flush_lines = flush_lines
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Writes one record.
-
-        Raises:
-          ValueError: A number is not finite; JSON has no such numbers.
-        """
-        self._stream.write(json.dumps(record, allow_nan=False) + "\n")
+        """Writes one record; errors as `encode`."""
+        self._stream.write(encode(record).decode("utf-8"))
         if self._flush_lines:
             self._stream.flush()
 

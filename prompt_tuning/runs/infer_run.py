@@ -1,32 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """An inference run: T5X's `infer`, over a task of SeqIO or over plain text.
 
-Both are a stream of texts into one `Predictor`. Plain text (`input_file`) imports no TensorFlow.
+Both are a stream of rows into one `Predictor`, and a record for each row. Plain text (`input_file`)
+imports no TensorFlow. What goes to a file may be interrupted: the same call goes on where it was.
 """
 
 import itertools
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, BinaryIO
-
-import jax
-import numpy as np
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from prompt_tuning.config import checkpoint_config, dataset_config
-from prompt_tuning.data import file_task, row_format, row_reader
-from prompt_tuning.inference import predictor, writers
-from prompt_tuning.runs import compilation_cache, initialization
-
-MODES = ("predict", "score", "predict_with_aux")
-STDIN = "-"
-_WINDOW = 1024
+from prompt_tuning.inference import answers, writers
+from prompt_tuning.runs import (
+    answer_output,
+    answer_settings,
+    compilation_cache,
+    input_rows,
+    live_input,
+    loaded_predictor,
+)
 
 
 def infer(
     *,
-    mode: str = "predict",
+    mode: str = answers.PREDICT,
     model: Any,
     dataset_cfg: dataset_config.DatasetConfig | None,
     restore_checkpoint_cfg: checkpoint_config.RestoreCheckpointConfig,
@@ -40,18 +39,20 @@ def infer(
     input_file: str | None = None,
     output_file: str = writers.STDOUT,
     label_words: tuple[str, ...] = (),
+    settings: answer_settings.AnswerSettings | None = None,
 ) -> int:
     """Answers every example and writes one JSON line for each.
 
     Args:
-      mode: "predict" decodes; "score" gives the log-likelihood of the examples' targets.
+      mode: "predict" decodes; "score" gives the log-likelihood of the examples' targets;
+        "predict_with_aux" decodes and adds T5X's `aux`.
       model: `models.EncoderDecoderModel`.
       dataset_cfg: the task and split, and for `input_file` how its columns make a text.
       restore_checkpoint_cfg: the frozen model.
       partitioner: mesh settings; one device is used.
       output_dir: for a task: gets `{task}-{mode}.jsonl-00000-of-00001` and its `.COMPLETED` mark.
-      checkpoint_period: accepted for T5X's files; the file appears when it is complete.
-      shard_id: which part of a task's examples to take.
+      checkpoint_period: batches after which the answers so far survive a loss of power.
+      shard_id: which part of the rows to take: every `num_shards`-th, from this one.
       num_shards: of how many.
       summarize_config_fn: called as `(output_dir)`.
       fallback_init_rng: seed of parameters that the checkpoint lacks; None is 0.
@@ -59,155 +60,129 @@ def infer(
         of the task.
       output_file: for `input_file`; "-" is standard output.
       label_words: rank these instead of decoding.
+      settings: prompts by name, labels of a file, search and sampling.
 
     Returns:
-      How many examples were answered.
+      How many examples were answered by this call.
 
     Raises:
       ValueError, FileNotFoundError: a setting, a file or a checkpoint is not usable.
     """
-    del partitioner, checkpoint_period
-    if mode not in MODES:
-        raise ValueError(f"infer.mode is {mode!r}; accepted are {', '.join(MODES)}.")
+    del partitioner
+    settings = settings or answer_settings.AnswerSettings()
+    _check(input_file, output_file, shard_id, num_shards)
+    manner = _manner(mode, label_words, dataset_cfg, settings)
     compilation_cache.enable()
+    rows, live = _rows(input_file, dataset_cfg, model, settings, mode == answers.SCORE)
+    of_text = input_file is not None
+    loaded = loaded_predictor.load(
+        model, dataset_cfg, restore_checkpoint_cfg, fallback_init_rng or 0, settings, of_text
+    )
+    shard = itertools.islice(rows, shard_id, None, num_shards)
+    output = answer_output.AnswerOutput(loaded.predictor, manner, shard, live)
+    if of_text and output_file == writers.STDOUT:
+        return output.write_stdout()
+    identity = {
+        **loaded.identity,
+        **{"mode": mode, "labels": list(manner.labels), "ensemble": list(manner.ensemble)},
+        "rows": [*_source(input_file, dataset_cfg), shard_id, num_shards],
+    }
+    sync_every = checkpoint_period * loaded.batch_size
+    if of_text:
+        return output.write_file(output_file, identity, sync_every)
+    os.makedirs(output_dir, exist_ok=True)
+    if summarize_config_fn is not None:
+        summarize_config_fn(output_dir)
+    name = f"{dataset_cfg.mixture_or_task_name}-{mode}.jsonl-{shard_id:05}-of-{num_shards:05}"
+    return output.write_shard(os.path.join(output_dir, name), identity, sync_every)
+
+
+def _check(input_file: str | None, output_file: str, shard_id: int, num_shards: int) -> None:
     if input_file is None and output_file != writers.STDOUT:
         raise ValueError(
             f"the output file {output_file} is for the answers to an input file; set --input_file, "
             "or --output_dir for those to a task."
         )
-    texts = None if input_file is None else _texts_of_file(input_file, dataset_cfg)
-    first = None if texts is None else next(texts, None)  # A bad file ends the run before it loads.
-    answer = _Answers(model, dataset_cfg, restore_checkpoint_cfg, fallback_init_rng, label_words)
-    if texts is not None:
-        rows = [] if first is None else itertools.chain([first], texts)
-        with writers.open_jsonl(output_file) as writer:
-            return answer.write(({"inputs_pretokenized": text} for text in rows), mode, writer)
-    os.makedirs(output_dir, exist_ok=True)
-    if summarize_config_fn is not None:
-        summarize_config_fn(output_dir)
-    name = f"{dataset_cfg.mixture_or_task_name}-{mode}.jsonl-{shard_id:05}-of-{num_shards:05}"
-    path = os.path.join(output_dir, name)
-    with writers.open_jsonl(path) as writer:
-        examples = _examples_of_task(dataset_cfg, model.input_vocabulary)
-        count = answer.write(itertools.islice(examples, shard_id, None, num_shards), mode, writer)
-    with open(path + ".COMPLETED", "w", encoding="utf-8"):
-        pass
-    print(f"wrote {count} predictions to {path}", file=sys.stderr)
-    return count
-
-
-class _Answers:
-    """The predictor, and what is done with its answers."""
-
-    def __init__(self, model, config, restore, seed, label_words):
-        shape = {name: (1, 8) for name in ("encoder_input_tokens", "decoder_input_tokens")}
-        initial = initialization.initial_parameters(
-            model, shape, jax.random.PRNGKey(seed or 0), restore
-        )
-        lengths = (config.task_feature_lengths if config else None) or {}
-        files = config.file_task if config else None
-        self.label_words = tuple(label_words or (files.label_words if files else ()))
-        self.predictor = predictor.Predictor(
-            model,
-            initial.params,
-            model.input_vocabulary,
-            inputs_length=lengths.get("inputs", 512),
-            targets_length=lengths.get("targets", 64),
-            batch_size=config.batch_size if config else 32,
-            add_inputs_eos=_ends_with_eos(config),
-            window=_WINDOW,
+    if not 0 <= shard_id < num_shards:
+        raise ValueError(
+            f"the shard is {shard_id} of {num_shards}; accepted are 0 to {num_shards - 1}: "
+            "--shard_id, --num_shards."
         )
 
-    def write(
-        self, examples: Iterable[Mapping[str, str]], mode: str, writer: writers.JsonlWriter
-    ) -> int:
-        """Writes one record for each example, in order; returns their number."""
-        kept, asked = itertools.tee(examples)
-        texts = (example["inputs_pretokenized"] for example in asked)
-        count, started = 0, time.monotonic()
-        if mode == "score":
-            records = self._scores(kept)
-        elif self.label_words:
-            scored = self.predictor.score_labels_stream(texts, self.label_words)
-            records = (
-                writers.label_record(example, self.label_words, scores)
-                for example, scores in zip(kept, scored, strict=True)
-            )
-        else:
-            records = (
-                writers.prediction_record(example, prediction)
-                for example, prediction in zip(
-                    kept, self.predictor.predict_stream(texts), strict=True
-                )
-            )
-        for record in records:
-            writer.write(record)
-            count += 1
-        seconds = time.monotonic() - started
-        print(f"{count} examples in {seconds:.1f} s", file=sys.stderr)
-        return count
 
-    def _scores(self, examples: Iterable[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
-        """The log-likelihood of each example's own target."""
-        for example in examples:
-            if "targets_pretokenized" not in example:
-                raise ValueError(
-                    "mode 'score' needs examples with a target; give a --label_column."
-                )
-            scores = self.predictor.score_labels(
-                [example["inputs_pretokenized"]], [example["targets_pretokenized"]]
-            )
-            yield {"inputs": dict(example), "score": float(np.asarray(scores)[0, 0])}
-
-
-def _ends_with_eos(config: dataset_config.DatasetConfig | None) -> bool:
-    return config.file_task.add_inputs_eos if config and config.file_task else True
-
-
-def _texts_of_file(path: str, config: dataset_config.DatasetConfig | None) -> Iterator[str]:
-    """Texts of a file, or of standard input for "-"; lines unless the name says otherwise."""
-    if path == STDIN:
-        yield from _lines(sys.stdin.buffer, "standard input")
-        return
-    if not os.path.isfile(path) and not row_reader.has_rows(path):
-        raise FileNotFoundError(f"there is no input file {path}: --input_file.")
-    if not row_reader.has_rows(path):
-        with open(path, "rb") as stream:
-            yield from _lines(stream, path)
-        return
+def _manner(
+    mode: str,
+    label_words: tuple[str, ...],
+    config: dataset_config.DatasetConfig | None,
+    settings: answer_settings.AnswerSettings,
+) -> answers.Manner:
     files = config.file_task if config else None
-    columns = row_format.RowFormat(
-        text_columns=files.text_columns if files else (),
-        label_column=None,
-        input_template=files.input_template if files else None,
-        skip_bad_rows=files.skip_bad_rows if files else False,
-    )
-    for example in file_task.ExampleReader(path, columns):
-        yield example.text
+    labels = tuple(label_words or (files.label_words if files else ()))
+    if settings.label_file is not None:
+        labels = _read_labels(settings.label_file)
+    ensemble = tuple(settings.prompt_paths) if settings.ensemble else ()
+    return answers.Manner(mode, labels, settings.label_file is not None, ensemble)
 
 
-def _lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    """Lines of UTF-8 text without their ends; a byte order mark is dropped."""
-    for number, line in enumerate(stream, start=1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"{name}:{number}: byte {error.start} of the line is not UTF-8 text; save it as "
-                "UTF-8: --input_file."
-            ) from None
-        yield text.rstrip("\r\n")
+def _read_labels(path: str) -> tuple[str, ...]:
+    """The lines of a file that are not blank."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"there is no file of labels {path}: --label_file.")
+    with open(path, encoding="utf-8") as lines:
+        labels = tuple(line.strip() for line in lines if line.strip())
+    if not labels:
+        raise ValueError(f"{path} has no label; write one on each line: --label_file.")
+    return labels
 
 
-def _examples_of_task(config, vocabulary) -> Iterator[dict[str, str]]:
-    """The `*_pretokenized` fields of a task's examples, in the task's order."""
-    from prompt_tuning.data import tasks  # Brings TensorFlow, which plain text does without.
+def _rows(
+    input_file: str | None,
+    config: dataset_config.DatasetConfig | None,
+    model: Any,
+    settings: answer_settings.AnswerSettings,
+    with_targets: bool,
+) -> tuple[Iterator[answers.InputRow], live_input.LiveInput | None]:
+    """The rows, and the lines they are made from if those come from a pipe or a person."""
+    if input_file is None:
+        return input_rows.of_task(config, model.input_vocabulary, with_targets), None
+    if input_file != input_rows.STDIN:
+        if input_rows.is_table(input_file):
+            files = config.file_task if config else None
+            table = input_rows.of_table(input_file, files, settings.prompt_column, with_targets)
+            # The first row is read now: a file of another kind ends the run before it loads.
+            first = next(table, None)
+            return itertools.chain([] if first is None else [first], table), None
+    if with_targets:
+        raise ValueError(
+            "mode 'score' needs rows with a target; give --input_file a TSV, CSV or JSONL file "
+            "and --label_column."
+        )
+    _check_prompts_of_lines(settings)
+    if input_file == input_rows.STDIN:
+        live = live_input.LiveInput(sys.stdin.buffer)
+        return input_rows.of_lines(live), live
+    return _lines_of_file(input_file), None
 
-    task = tasks.from_config(config, vocabulary)
-    dataset = task.get_dataset(config.task_feature_lengths, config.split, shuffle=False)
-    for example in dataset.as_numpy_iterator():
-        yield {
-            name: value.decode("utf-8")
-            for name, value in example.items()
-            if name.endswith("_pretokenized") and isinstance(value, bytes)
-        }
+
+def _lines_of_file(path: str) -> Iterator[answers.InputRow]:
+    with open(path, "rb") as lines:
+        yield from input_rows.of_lines(lines)
+
+
+def _check_prompts_of_lines(settings: answer_settings.AnswerSettings) -> None:
+    paths = settings.prompt_paths
+    if paths and settings.prompt_of_the_nameless is None and not settings.ensemble:
+        raise ValueError(
+            f"lines of text name none of the prompts {', '.join(paths)}; give TSV, CSV or JSONL "
+            "rows with a column of names, --default_prompt=NAME, or --ensemble."
+        )
+
+
+def _source(input_file: str | None, config: dataset_config.DatasetConfig | None) -> list:
+    """What says that the rows are the same ones."""
+    if input_file is not None:
+        return [input_file]
+    path = config.file_task.files.get(config.split) if config.file_task else None
+    state = os.stat(path) if path and os.path.exists(path) else None
+    version = [path, state.st_size, state.st_mtime_ns] if state else []
+    return [config.mixture_or_task_name, config.split, *version]

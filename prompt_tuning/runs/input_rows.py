@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of an inference run: from lines, from TSV, CSV and JSONL, or from a task of SeqIO.
+
+A row that cannot be read is a row with an error, so that the output has a record for each.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prompt_tuning.config import dataset_config
+from prompt_tuning.data import file_task, row_reader
+from prompt_tuning.inference import answers, requests
+
+STDIN = "-"
+PROMPT_COLUMN = "prompt"
+
+
+def is_table(path: str) -> bool:
+    """Whether the rows of a file have columns.
+
+    Raises:
+      FileNotFoundError: There is no such file.
+    """
+    table = row_reader.has_rows(path)
+    if not os.path.isfile(path) and not (table and os.path.isdir(path)):
+        raise FileNotFoundError(f"there is no input file {path}: --input_file.")
+    return table
+
+
+def of_lines(lines: Iterable[bytes]) -> Iterator[answers.InputRow]:
+    """Each line of UTF-8 text is a row; a byte order mark is dropped."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            yield _unreadable(number, f"byte {error.start} of the line is not UTF-8 text")
+            continue
+        yield answers.InputRow({"inputs_pretokenized": text}, requests.Request(text))
+
+
+def of_table(
+    path: str,
+    files: dataset_config.FileTask | None,
+    prompt_column: str | int | None,
+    with_targets: bool,
+) -> Iterator[answers.InputRow]:
+    """The rows of a TSV, CSV or JSONL file.
+
+    Args:
+      path: Of the file.
+      files: Which columns make the text, and which is the label; a file may lack the latter. Bad
+        rows are left out only where it says so.
+      prompt_column: Has the name of the row's prompt. None: the column "prompt" if there is one.
+      with_targets: Every row must have a label, which becomes the request's target.
+    """
+    columns = files or dataset_config.FileTask()
+    optional = () if with_targets else ("label",)
+    given = prompt_column is not None
+    settings = dataclasses.replace(
+        file_task.row_format(columns),
+        label_words=columns.label_words if with_targets else (),
+        prompt_column=prompt_column if given else PROMPT_COLUMN,
+        optional=optional if given else (*optional, "prompt"),
+    )
+    for row in file_task.ExampleReader(path, settings).every_row():
+        if isinstance(row, file_task.BadRow):
+            if columns.skip_bad_rows:
+                continue
+            empty = row.is_blank or row.is_empty
+            yield _unreadable(row.line, row.problem, requests.EMPTY if empty else None)
+            continue
+        fields = {"inputs_pretokenized": row.text}
+        if row.target:
+            fields["targets_pretokenized"] = row.target
+        if row.prompt:
+            fields["prompt"] = row.prompt
+        target = row.target if with_targets else None
+        yield answers.InputRow(fields, requests.Request(row.text, row.prompt or None, None, target))
+
+
+def of_task(
+    config: dataset_config.DatasetConfig, vocabulary: Any, with_targets: bool
+) -> Iterator[answers.InputRow]:
+    """The `*_pretokenized` fields of a task's examples, in the task's order."""
+    from prompt_tuning.data import tasks  # Brings TensorFlow, which plain text does without.
+
+    task = tasks.from_config(config, vocabulary)
+    dataset = task.get_dataset(config.task_feature_lengths, config.split, shuffle=False)
+    for example in dataset.as_numpy_iterator():
+        fields = {
+            name: value.decode("utf-8")
+            for name, value in example.items()
+            if name.endswith("_pretokenized") and isinstance(value, bytes)
+        }
+        target = fields.get("targets_pretokenized") if with_targets else None
+        yield answers.InputRow(
+            fields, requests.Request(fields["inputs_pretokenized"], target=target)
+        )
+
+
+def _unreadable(line: int, problem: str, kind: str | None = None) -> answers.InputRow:
+    error = requests.RowError(kind or requests.UNREADABLE, f"line {line}: {problem}")
+    return answers.InputRow({"line": line}, error)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+import gzip
+
+from absl.testing import absltest, parameterized
+
+from prompt_tuning.config import dataset_config
+from prompt_tuning.inference import requests
+from prompt_tuning.runs import input_rows
+
+
+class InputRowsTest(parameterized.TestCase):
+    def file(self, name, text):
+        return self.create_tempfile(name, text).full_path
+
+    def table(self, path, prompt_column=None, with_targets=False, **fields):
+        files = dataset_config.FileTask(test_file="unused.tsv", **fields)
+        return list(input_rows.of_table(path, files, prompt_column, with_targets))
+
+    def texts(self, rows):
+        return [row.request.text for row in rows]
+
+    def test_lines_are_texts(self):
+        lines = [b"\xef\xbb\xbfone\n", b"\n", b" two \r\n", b"last"]
+        rows = list(input_rows.of_lines(lines))
+        self.assertEqual(self.texts(rows), ["one", "", " two ", "last"])
+        self.assertEqual(rows[0].fields, {"inputs_pretokenized": "one"})
+
+    def test_a_line_that_is_no_text_is_an_error_of_its_row(self):
+        rows = list(input_rows.of_lines([b"one\n", b"\xff\n", b"two\n"]))
+        error = rows[1].request
+        self.assertEqual((error.kind, rows[1].fields), (requests.UNREADABLE, {"line": 2}))
+        self.assertIn("line 2: byte 0 of the line is not UTF-8", error.message)
+        self.assertEqual(rows[2].request.text, "two")
+
+    @parameterized.parameters(
+        ("rows.tsv", "text\nfirst\nsecond\n"),
+        ("rows.csv", 'text\n"first"\nsecond\n'),
+        ("rows.jsonl", '{"text": "first"}\n{"text": "second"}\n'),
+    )
+    def test_tables(self, name, content):
+        rows = self.table(self.file(name, content), text_columns=["text"])
+        self.assertEqual(self.texts(rows), ["first", "second"])
+
+    def test_template_joins_columns(self):
+        path = self.file("pairs.tsv", "premise\thypothesis\na\tb\n")
+        rows = self.table(path, input_template="{premise} => {hypothesis}")
+        self.assertEqual(self.texts(rows), ["a => b"])
+
+    def test_compressed(self):
+        path = self.create_tempfile("rows.tsv.gz").full_path
+        with gzip.open(path, "wt") as file:
+            file.write("text\nfirst\n")
+        self.assertEqual(self.texts(self.table(path)), ["first"])
+
+    @parameterized.parameters(("prompt", None), ("task", "task"))
+    def test_prompts_of_rows(self, header, column):
+        path = self.file("rows.tsv", f"text\t{header}\na\tsst\nb\t\n")
+        rows = self.table(path, column)
+        self.assertEqual([row.request.prompt for row in rows], ["sst", None])
+        self.assertEqual(rows[0].fields, {"inputs_pretokenized": "a", "prompt": "sst"})
+
+    def test_a_prompt_column_that_was_asked_for_must_be_there(self):
+        path = self.file("rows.tsv", "text\tprompt\na\tsst\n")
+        with self.assertRaisesRegex(ValueError, "no prompt column 'taks'.*--prompt_column"):
+            self.table(path, "taks", text_columns=["text"])
+
+    def test_labels_are_no_text_and_need_not_be_there(self):
+        path = self.file("rows.tsv", "text\tlabel\na\tpositive\n")
+        rows = self.table(path)
+        self.assertEqual(
+            rows[0].fields, {"inputs_pretokenized": "a", "targets_pretokenized": "positive"}
+        )
+        self.assertIsNone(rows[0].request.target)
+        path = self.file("other.tsv", "text\na\n")
+        self.assertEqual(self.texts(self.table(path)), ["a"])
+
+    def test_targets(self):
+        path = self.file("rows.tsv", "text\tlabel\na\t1\nb\tso so\n")
+        rows = self.table(path, with_targets=True, label_words=["negative", "positive"])
+        self.assertEqual(rows[0].request.target, "positive")
+        self.assertEqual(rows[1].request.kind, requests.UNREADABLE)
+        with self.assertRaisesRegex(ValueError, "no label column 'label'"):
+            self.table(self.file("none.tsv", "text\na\n"), with_targets=True)
+
+    def test_bad_rows_keep_their_place(self):
+        content = '{"text": "a"}\n\n{"text": \n{"txt": "b"}\n{"text": " "}\n{"text": "c"}\n'
+        rows = self.table(self.file("rows.jsonl", content), text_columns=["text"])
+        kinds = [getattr(row.request, "kind", None) for row in rows]
+        self.assertEqual(kinds, [None, "empty", "unreadable", "unreadable", "empty", None])
+        self.assertEqual(rows[2].fields, {"line": 3})
+        path = self.file("again.jsonl", content)
+        rows = self.table(path, text_columns=["text"], skip_bad_rows=True)
+        self.assertEqual(self.texts(rows), ["a", "c"])
+
+    def test_missing_file_names_the_path_and_the_flag(self):
+        with self.assertRaisesRegex(FileNotFoundError, "nowhere.tsv.*--input_file"):
+            input_rows.is_table("nowhere.tsv")
+
+
+if __name__ == "__main__":
+    absltest.main()
