@@ -34,6 +34,15 @@ class IdBuffer {
   // Says that the ids up to `size` have been written. Reserve() comes first.
   void set_size(size_t size) { size_ = size; }
 
+  // The ids as an array, which is not null even when it is empty; none are left
+  // here.
+  LargeArray<int32_t> Take() {
+    Reserve(1);
+    LargeArray<int32_t> taken = std::move(ids_);
+    taken.size = std::exchange(size_, 0);
+    return taken;
+  }
+
   void Append(int32_t id) {
     Reserve(1);
     ids_.begin()[size_++] = id;

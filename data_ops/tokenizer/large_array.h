@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 namespace data_ops {
 
@@ -30,6 +31,12 @@ struct LargeArray {
   size_t size = 0;
 
   LargeArray() = default;
+  LargeArray(LargeArray&& other) noexcept { *this = std::move(other); }
+  LargeArray& operator=(LargeArray&& other) noexcept {
+    values = std::move(other.values);
+    size = std::exchange(other.size, 0);
+    return *this;
+  }
   explicit LargeArray(size_t count)
       : values(static_cast<T*>(AllocateLarge(count * sizeof(T)))),
         size(count) {}

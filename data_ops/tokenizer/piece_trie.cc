@@ -11,8 +11,8 @@ namespace {
 // A label that no byte has: the unit is free.
 constexpr uint32_t kFreeLabel = 256;
 constexpr uint32_t kBlock = 256;
-// Bases have 23 bits.
-constexpr uint32_t kMaxUnits = 1u << 23;
+// Bases have 22 bits.
+constexpr uint32_t kMaxUnits = 1u << 22;
 // How many of the youngest blocks are searched for room. Older ones are nearly
 // full, and trying them again for every node would make building quadratic.
 constexpr uint32_t kOpenBlocks = 16;
@@ -29,7 +29,6 @@ class PieceTrieBuilder {
     // Block 0 holds the root alone. A node without children keeps base 0 and
     // finds only free units there.
     AddBlock();
-    units_[PieceTrie::kRoot].link = kFreeLabel;
     first_open_ = kBlock;
   }
 
@@ -43,7 +42,10 @@ class PieceTrieBuilder {
     return true;
   }
 
-  std::vector<PieceTrie::Unit> Take() { return std::move(units_); }
+  void MoveTo(PieceTrie* trie) {
+    trie->units_ = std::move(units_);
+    trie->ids_ = std::move(ids_);
+  }
 
  private:
   // The pieces [begin, end) share their first `depth` bytes, which lead to
@@ -54,7 +56,8 @@ class PieceTrieBuilder {
   };
 
   void AddBlock() {
-    units_.resize(units_.size() + kBlock, {kFreeLabel, PieceTrie::kNoId});
+    units_.resize(units_.size() + kBlock, kFreeLabel);
+    ids_.resize(units_.size(), PieceTrie::kNoId);
     is_base_.resize(units_.size(), false);
     const uint32_t blocks = static_cast<uint32_t>(units_.size() / kBlock);
     if (blocks > kOpenBlocks) {
@@ -63,14 +66,15 @@ class PieceTrieBuilder {
   }
 
   bool IsFree(uint32_t unit) const {
-    return units_[unit].link == kFreeLabel && unit >= kBlock;
+    return units_[unit] == kFreeLabel && unit >= kBlock;
   }
 
   // Splits `range` by its next byte and gives each part a unit.
   bool Place(const Range& range) {
     size_t begin = range.begin;
     if (pieces_[begin].first.size() == range.depth) {
-      units_[range.node].id = pieces_[begin++].second;
+      units_[range.node] |= PieceTrie::kEndBit;
+      ids_[range.node] = pieces_[begin++].second;
     }
     children_.clear();
     for (size_t i = begin; i < range.end; ++i) {
@@ -83,12 +87,12 @@ class PieceTrieBuilder {
     const uint32_t base = FindBase();
     if (base == 0) return false;
     is_base_[base] = true;
-    units_[range.node].link |= base << PieceTrie::kLabelBits;
+    units_[range.node] |= base << PieceTrie::kBaseShift;
     for (size_t i = 0; i < children_.size(); ++i) {
       const auto [byte, first] = children_[i];
       const size_t last =
           i + 1 < children_.size() ? children_[i + 1].second : range.end;
-      units_[base ^ byte].link = byte;
+      units_[base ^ byte] = byte;
       queue_.push_back({base ^ byte, first, last, range.depth + 1});
     }
     return true;
@@ -117,7 +121,8 @@ class PieceTrieBuilder {
   }
 
   const Pieces& pieces_;
-  std::vector<PieceTrie::Unit> units_;
+  std::vector<uint32_t> units_;
+  std::vector<int32_t> ids_;
   std::vector<bool> is_base_;
   std::deque<Range> queue_;
   // First byte of each child and where its pieces begin.
@@ -125,7 +130,7 @@ class PieceTrieBuilder {
   uint32_t first_open_ = kBlock;
 };
 
-PieceTrie::PieceTrie() : units_(kBlock, {kFreeLabel, kNoId}) {}
+PieceTrie::PieceTrie() : units_(kBlock, kFreeLabel), ids_(kBlock, kNoId) {}
 
 bool PieceTrie::Build(
     std::vector<std::pair<std::string_view, int32_t>> pieces) {
@@ -135,12 +140,12 @@ bool PieceTrie::Build(
     if (i > 0 && pieces[i].first == pieces[i - 1].first) return false;
   }
   if (pieces.empty()) {
-    units_.assign(kBlock, {kFreeLabel, kNoId});
+    *this = PieceTrie();
     return true;
   }
   PieceTrieBuilder builder(pieces);
   if (!builder.Build()) return false;
-  units_ = builder.Take();
+  builder.MoveTo(this);
   return true;
 }
 

@@ -209,13 +209,20 @@ StatusOr<RaggedIds> Tokenizer::EncodeBatch(const Texts& texts) const {
     offsets.push_back(offsets.back() + (*worker)->ids.size());
   }
   RaggedIds all;
-  all.values = LargeArray<int32_t>(offsets.back());
+  // One part is handed over as it is; more are put together.
+  if (parts == 1) {
+    all.values = (*workers[0])->ids.Take();
+  } else {
+    all.values = LargeArray<int32_t>(offsets.back());
+  }
   all.row_splits = LargeArray<int64_t>(texts.size() + 1);
   all.row_splits.values[0] = 0;
   status = RunParts(borders, [&](size_t part, size_t begin, size_t) -> Status {
     const Lease& worker = *workers[part];
-    std::copy_n(worker->ids.data(), worker->ids.size(),
-                all.values.begin() + offsets[part]);
+    if (parts > 1) {
+      std::copy_n(worker->ids.data(), worker->ids.size(),
+                  all.values.begin() + offsets[part]);
+    }
     int64_t* splits = all.row_splits.begin() + begin + 1;
     const auto base = static_cast<int64_t>(offsets[part]);
     for (const int64_t end : worker->ends) *splits++ = base + end;
