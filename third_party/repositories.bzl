@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every external repository of this workspace. WORKSPACE loads nothing else."""
 
+load("//third_party/benchmark_peers:benchmark_peers.bzl", "benchmark_peers")
 load("//third_party/pypi_source:pypi_source.bzl", "pypi_source")
 load("//third_party/python:python_environment.bzl", "python_environment")
 
 def repositories():
-    """Declares @python and @sentencepiece, and for old Bazel the stand-ins that it would else download."""
+    """Declares @python, @sentencepiece and @benchmark_peers, and for old Bazel the stand-ins that it would else download."""
     python_environment(
         name = "python",
         inspector = "//third_party/python:inspect_environment.py",
@@ -16,6 +17,11 @@ def repositories():
         build_file = "//third_party/sentencepiece:sentencepiece.BUILD",
         distribution = "sentencepiece",
         lock = "//third_party/python:requirements.lock",
+        python = "@python//:venv/bin/python3",
+    )
+    benchmark_peers(
+        name = "benchmark_peers",
+        lock = "//third_party/benchmark_peers:requirements.lock",
         python = "@python//:venv/bin/python3",
     )
     if _is_bazel_4():

@@ -69,15 +69,6 @@ Status CheckTexts(const Tokenizer::Texts& texts) {
   return Status();
 }
 
-// Writes one row and returns how many of its ids are not padding.
-int32_t WriteRow(const int32_t* ids, size_t count, const PaddedLayout& layout,
-                 int32_t* row) {
-  int32_t* end = std::copy_n(ids, count, row);
-  if (layout.eos) *end++ = *layout.eos;
-  std::fill(end, row + layout.length, layout.pad);
-  return static_cast<int32_t>(end - row);
-}
-
 }  // namespace
 
 class Tokenizer::Lease {
@@ -238,7 +229,6 @@ Status Tokenizer::EncodePadded(const Texts& texts, const PaddedLayout& layout,
   if (checked.ok()) checked = CheckTexts(texts);
   if (!checked.ok()) return checked;
   const size_t length = static_cast<size_t>(layout.length);
-  const size_t room = length - (layout.eos ? 1 : 0);
   return RunParts(
       BordersByBytes(texts), [&](size_t, size_t begin, size_t end) -> Status {
         const Lease worker(this);
@@ -250,14 +240,15 @@ Status Tokenizer::EncodePadded(const Texts& texts, const PaddedLayout& layout,
           }
           worker->ids.clear();
           worker->ends.clear();
-          Status status = worker->encoder->Encode(
-              &texts[begin], next - begin, room, &worker->ids, &worker->ends);
+          Status status = worker->encoder->Encode(&texts[begin], next - begin,
+                                                  layout.room(), &worker->ids,
+                                                  &worker->ends);
           if (!status.ok()) return status;
           int64_t from = 0;
           for (const int64_t to : worker->ends) {
-            const int32_t written = WriteRow(worker->ids.data() + from,
-                                             static_cast<size_t>(to - from),
-                                             layout, ids + begin * length);
+            const int32_t written = WritePaddedRow(
+                worker->ids.data() + from, static_cast<size_t>(to - from),
+                layout, ids + begin * length);
             if (lengths != nullptr) lengths[begin] = written;
             from = to;
             ++begin;

@@ -17,13 +17,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "data_ops/features/padded_row.h"
+#include "data_ops/features/ragged_ids.h"
 #include "data_ops/tokenizer/id_buffer.h"
-#include "data_ops/tokenizer/large_array.h"
 #include "data_ops/tokenizer/model.h"
 #include "data_ops/tokenizer/row_encoder.h"
 #include "data_ops/tokenizer/sentence_encoder.h"
@@ -39,21 +39,6 @@ struct TokenizerOptions {
   size_t cache_bytes = size_t{16} << 20;
   // The chance of each text to be encoded a second, slow way and compared.
   double verify_fraction = 0;
-};
-
-// Row i is values[row_splits[i], row_splits[i + 1]).
-struct RaggedIds {
-  LargeArray<int32_t> values;
-  LargeArray<int64_t> row_splits;
-};
-
-// Rows of `length` ids. With `eos`, a text keeps at most length - 1 ids of its
-// own and `eos` always follows them, as after SeqIO's append_eos_after_trim;
-// without it the text is cut at `length`. The rest of a row is `pad`.
-struct PaddedLayout {
-  int64_t length = 0;
-  int32_t pad = 0;
-  std::optional<int32_t> eos;
 };
 
 // Safe to use from many threads at once.

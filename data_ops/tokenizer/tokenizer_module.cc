@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <new>
@@ -20,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "data_ops/tokenizer/numpy_array.h"
 #include "data_ops/tokenizer/status.h"
 #include "data_ops/tokenizer/text_batch.h"
 #include "data_ops/tokenizer/tokenizer.h"
@@ -58,21 +58,6 @@ template <typename Work>
 auto Unlocked(const Work& work) {
   py::gil_scoped_release release;
   return work();
-}
-
-// A numpy array over the array's own memory.
-template <typename T>
-py::array_t<T> ToNumpy(LargeArray<T> array, std::vector<py::ssize_t> shape) {
-  T* values = array.values.get();
-  py::capsule owner(values, std::free);
-  array.values.release();
-  return py::array_t<T>(std::move(shape), values, owner);
-}
-
-template <typename T>
-py::array_t<T> ToNumpy(LargeArray<T> array) {
-  const auto size = static_cast<py::ssize_t>(array.size);
-  return ToNumpy(std::move(array), {size});
 }
 
 // A piece may hold any bytes, so a decoded text need not be UTF-8.

@@ -27,7 +27,7 @@ WordKind PartKind(size_t begin) {
 
 // Where to end the first part of a long text: at a white space, if there is one
 // anywhere.
-size_t PartEnd(std::string_view text, const ByteClasses& classes) {
+size_t TextPartEnd(std::string_view text, const ByteClasses& classes) {
   const auto is_space = [&](size_t i) {
     return classes.Get(text[i]) == ByteClasses::kSpace;
   };
@@ -78,7 +78,7 @@ void WordEncoder::FillSection(const std::string_view* texts, size_t count,
     const bool first = *offset == 0;
     const size_t size = rest.size() <= kPartBytes
                             ? rest.size()
-                            : PartEnd(rest, normalizer_.byte_classes());
+                            : TextPartEnd(rest, normalizer_.byte_classes());
     const bool last = size == rest.size();
     scanner_.Scan(rest.substr(0, size));
     parts_.push_back({scanner_.word_count(), first, last});
@@ -125,6 +125,17 @@ inline void WordEncoder::Stage(size_t word) {
     staged.hash = 0;
     if (size <= WordMemory::kMaxBytes) {
       memory_.Prefetch(text, size, WordKind::kWord);
+    }
+  }
+}
+
+void WordEncoder::FetchParts(std::string_view word) {
+  size_t count = 0;
+  for (size_t end = 0; end < word.size() && count < kPartsAtOnce; ++count) {
+    const size_t part = end;
+    end = PartEnd(word, part);
+    if (end - part <= WordMemory::kMaxBytes) {
+      memory_.Prefetch(word.data() + part, end - part, PartKind(part));
     }
   }
 }
@@ -188,50 +199,55 @@ __attribute__((noinline)) void WordEncoder::EncodeSlowly(const WordSpan& span) {
 }
 
 void WordEncoder::EncodePlain(std::string_view word) {
-  for (size_t i = 1; i < word.size(); ++i) {
-    if (!lexicon_.HasBigram(word[i - 1], word[i])) {
-      EncodeParts(word);
-      return;
-    }
+  if (PartEnd(word, 0) < word.size()) {
+    EncodeParts(word);
+  } else {
+    EncodePart(word, word, WordKind::kWord);
   }
-  EncodePart(word, word, WordKind::kWord);
+}
+
+inline size_t WordEncoder::PartEnd(std::string_view word, size_t begin) const {
+  size_t end = begin + 1;
+  while (end < word.size() && lexicon_.HasBigram(word[end - 1], word[end])) {
+    ++end;
+  }
+  return end;
 }
 
 void WordEncoder::EncodeParts(std::string_view word) {
+  const size_t first_id = ids_->size();
   MarginPath whole;
   whole.limit = 1e30f;
   whole.weight = 0;
   bool remember = word.size() <= WordMemory::kMaxBytes;
-  size_t begin = 0;
-  while (begin < word.size()) {
-    // Where the next parts end; the first begins at `begin`.
-    std::array<size_t, kPartsAtOnce> ends;
-    size_t count = 0;
-    for (size_t end = begin; end < word.size() && count < kPartsAtOnce;) {
-      const size_t part = end++;
-      while (end < word.size() &&
-             lexicon_.HasBigram(word[end - 1], word[end])) {
-        ++end;
-      }
-      if (end - part <= WordMemory::kMaxBytes) {
-        memory_.Prefetch(word.data() + part, end - part, PartKind(part));
-      }
-      ends[count++] = end;
+  const auto add = [&](float limit, float weight) {
+    // This part must stand the score in front of the word and the parts.
+    whole.limit = std::min(whole.limit, limit - whole.weight);
+    whole.weight += weight;
+  };
+  FetchParts(word);
+  size_t end = 0;
+  while (end < word.size()) {
+    const size_t begin = end;
+    end = PartEnd(word, begin);
+    const std::string_view part = word.substr(begin, end - begin);
+    const WordMemory::Narrow::Entry* entry = nullptr;
+    if (part.size() <= WordMemory::Narrow::Key::kMaxBytes) {
+      const auto key = WordMemory::Narrow::Key::Of(part.data(), part.size(),
+                                                   PartKind(begin));
+      entry = memory_.narrow().Find(key, key.Hash());
     }
-    for (size_t i = 0; i < count; begin = ends[i++]) {
-      const std::string_view part = word.substr(begin, ends[i] - begin);
-      remember = EncodePart(part, part, PartKind(begin)) && remember &&
-                 whole.count + path_.count <= memory_.max_ids();
-      if (!remember) continue;
-      // This part must stand the score in front of the word and the parts.
-      whole.limit = std::min(whole.limit, path_.limit - whole.weight);
-      whole.weight += path_.weight;
-      std::copy_n(path_.ids.begin(), path_.count,
-                  whole.ids.begin() + whole.count);
-      whole.count += path_.count;
+    if (WriteHit(entry)) {
+      add(FromHalf(entry->limit), FromHalf(entry->weight));
+    } else if (EncodePart(part, part, PartKind(begin))) {
+      add(path_.limit, path_.weight);
+    } else {
+      remember = false;
     }
   }
-  if (remember) {
+  whole.count = ids_->size() - first_id;
+  if (remember && whole.count <= memory_.max_ids()) {
+    std::copy_n(ids_->data() + first_id, whole.count, whole.ids.begin());
     memory_.Remember(word.data(), word.size(), WordKind::kWord, whole);
   }
 }
@@ -272,6 +288,21 @@ bool WordEncoder::EncodePart(std::string_view text, std::string_view name,
   }
   EncodeExactly(text, kind);
   return false;
+}
+
+inline bool WordEncoder::WriteHit(const WordMemory::Narrow::Entry* entry) {
+  if (entry == nullptr || !memory_.ids_are_16_bits() ||
+      row_.bound > FromHalf(entry->limit)) {
+    return false;
+  }
+  constexpr size_t kIds = sizeof(entry->ids) / sizeof(entry->ids[0]);
+  ids_->Reserve(kIds);
+  for (size_t i = 0; i < kIds; ++i) {
+    ids_->data()[ids_->size() + i] = entry->ids[i];
+  }
+  ids_->set_size(ids_->size() + entry->count);
+  row_.bound += FromHalf(entry->weight);
+  return true;
 }
 
 bool WordEncoder::WritePath() {

@@ -82,11 +82,15 @@ class WordEncoder : public RowEncoder {
   void EncodeSection(size_t max_ids, std::vector<int64_t>* ends);
   void EncodeWords(size_t begin, size_t end, size_t max_ids);
   void Stage(size_t word);
+  // Fetches the entries of the first parts of `word`.
+  void FetchParts(std::string_view word);
 
   // What to do with a word that is no simple hit.
   void EncodeSlowly(const WordSpan& span);
   void EncodePlain(std::string_view word);
   void EncodeParts(std::string_view word);
+  // Where the part of `word` from `begin` on ends.
+  size_t PartEnd(std::string_view word, size_t begin) const;
   void EncodeSpecial(std::string_view run);
 
   // Encodes `text` as a whole, behind a mark if it is a kWord; it is remembered
@@ -95,6 +99,8 @@ class WordEncoder : public RowEncoder {
   void EncodeExactly(std::string_view text, WordKind kind);
   // Writes path_ if rounding cannot matter. Else nothing, and false.
   bool WritePath();
+  // The same with an entry, which may be null.
+  bool WriteHit(const WordMemory::Narrow::Entry* entry);
   void WritePendingMarks();
   // Makes row_.score exact.
   void CatchUp();

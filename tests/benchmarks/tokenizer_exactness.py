@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares the tokenizer's ids with those of a reference, text by text, and prints what differs.
 
-    python tests/benchmarks/tokenizer_exactness.py --model=spiece.model --reference=sentencepiece \
-        --corpus=a.txt,b.txt --max_tokens=100000000 --fuzz_texts=1000000
+    tools/bazel run //tests/benchmarks:tokenizer_exactness -- --model=$PWD/spiece.model \
+        --corpus=$PWD/a.txt,$PWD/b.txt --reference=sentencepiece
 
-Run it once in each environment that holds a reference: sentencepiece 0.2.1 and tensorflow_text
-answer for semantics "classic", sentencepiece 0.2.3 for "0.2.3"; which one follows from the release
-found. Every text is encoded three times: with a table so small that words are evicted all the
-time, with the usual one, and with the usual one again, when it knows them.
+That is sentencepiece 0.2.1, or tensorflow_text with --reference=tensorflow_text: both answer for
+semantics "classic". The binary tokenizer_exactness_peers is the same in the environment of the
+benchmark's peers, where sentencepiece is 0.2.3; which semantics follows from the release found.
+Every text is encoded three times: with a table so small that words are evicted all the time, with
+the usual one, and with the usual one again, when it knows them.
 
 Nothing but numpy, the reference and the tokenizer's extension is imported, so that one file serves
 all environments. The exit status is 1 where an id differs.
@@ -16,6 +17,7 @@ all environments. The exit status is 1 where an id differs.
 import argparse
 import importlib.metadata
 import itertools
+import os
 import pathlib
 import sys
 import time
@@ -173,7 +175,13 @@ def main() -> None:
     parser.add_argument("--max_tokens", type=float, default=1e8, help="of the corpus")
     parser.add_argument("--fuzz_texts", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
-    sys.exit(1 if run(parser.parse_args()) else 0)
+    parser.add_argument("--python_file", help="a file that names the interpreter to run this with")
+    arguments = parser.parse_args()
+    if arguments.python_file:
+        python = pathlib.Path(arguments.python_file).read_text().strip()
+        rest = [text for text in sys.argv[1:] if not text.startswith("--python_file=")]
+        os.execv(python, [python, __file__, *rest])
+    sys.exit(1 if run(arguments) else 0)
 
 
 if __name__ == "__main__":
