@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a soft prompt for a frozen T5: flags, gin files, one call of `runs.train_run.train`."""
 
-from prompt_tuning.config import program
+from types import ModuleType
+
+from prompt_tuning.config import aliases, program
 
 PROGRAM = program.Program(
     name="train",
@@ -32,6 +34,12 @@ PROGRAM = program.Program(
         ),
     ),
 )
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Upstream's `from prompt_tuning.train import prompts`: its package has this program's name."""
+    return aliases.module(f"prompt_tuning.train.{name}")
+
 
 if __name__ == "__main__":
     program.main(PROGRAM)

@@ -223,6 +223,13 @@ _MODULES: dict[str, types.ModuleType] = {name: _Names(name, names) for name, nam
 _MODULES["__main__"] = _MainNames("__main__", ENTRY_POINTS)
 
 
+def module(name: str) -> types.ModuleType:
+    """What stands for a module of TABLE; AttributeError where it is not in there."""
+    if name not in TABLE:
+        raise AttributeError(unknown_module(name))
+    return _MODULES[name]
+
+
 def _root_with(name: str) -> types.ModuleType:
     """The `a` of a plain `import a.b.c`, from which gin walks down to the module itself."""
     root, *inner = name.split(".")

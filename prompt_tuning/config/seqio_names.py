@@ -65,6 +65,17 @@ class Evaluator:
         """The loggers with their settings."""
         return [make() for make in self.logger_cls]
 
+    def options(self) -> dict[str, Any]:
+        """The same as arguments of `data.evaluation.TaskEvaluator`."""
+        loggers = self.loggers()
+        json = [logger for logger in loggers if isinstance(logger, JSONLogger)]
+        return {
+            "num_examples": self.num_examples,
+            "write_n_results": json[0].write_n_results if json else None,
+            "write_json": bool(json),
+            "write_tensorboard": any(isinstance(each, TensorBoardLogger) for each in loggers),
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class PassThroughVocabulary:

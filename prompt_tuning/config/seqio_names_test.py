@@ -16,6 +16,25 @@ class SeqioNamesTest(parameterized.TestCase):
             evaluator.loggers(), [seqio_names.PyLoggingLogger(), seqio_names.JSONLogger(3)]
         )
 
+    def test_options_of_an_evaluation(self):
+        everything = {"num_examples": None, "write_n_results": None}
+        everything |= {"write_json": True, "write_tensorboard": True}
+        self.assertEqual(seqio_names.Evaluator().options(), everything)
+        some = seqio_names.Evaluator(
+            logger_cls=[lambda: seqio_names.JSONLogger(write_n_results=3)], num_examples=7
+        )
+        self.assertEqual(
+            some.options(),
+            {
+                "num_examples": 7,
+                "write_n_results": 3,
+                "write_json": True,
+                "write_tensorboard": False,
+            },
+        )
+        none = seqio_names.Evaluator(logger_cls=[])
+        self.assertFalse(none.options()["write_json"])
+
     def test_defaults_are_those_of_t5x(self):
         evaluator = seqio_names.Evaluator()
         self.assertIsNone(evaluator.num_examples)

@@ -3,7 +3,7 @@
 
 SeqIO's Evaluator decodes, postprocesses and measures; what a model is stays behind two functions.
 The files are upstream's: `{task}-metrics.jsonl` gets a line for each step, `{task}-{step:06}.jsonl`
-holds the examples. Knows no JAX and no prompt.
+holds the examples, the folder `{task}` is TensorBoard's. Knows no JAX and no prompt.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from prompt_tuning.data import metrics, postprocessors, tasks, token_rows
+from prompt_tuning.data import metric_files, metrics, postprocessors, tasks, token_rows
 
 Batch = token_rows.Batch
 # A batch of B rows -> token ids [B, L] or log-likelihoods of the targets [B].
@@ -59,6 +59,8 @@ class TaskEvaluator:
         input_buckets: Sequence[int] | None = None,
         num_examples: int | None = None,
         write_n_results: int | None = None,
+        write_json: bool = True,
+        write_tensorboard: bool = True,
         use_cached: bool = False,
         module: str | None = None,
     ):
@@ -74,6 +76,8 @@ class TaskEvaluator:
           input_buckets: widths to choose from for the inputs of a batch; None: always T.
           num_examples: of each task, from the start; None: all.
           write_n_results: examples to write for each step; None: all, 0: none.
+          write_json: write metrics and examples as JSON lines.
+          write_tensorboard: write the metrics for TensorBoard.
           use_cached: read SeqIO's cache of the task.
           module: imported first, to register tasks.
 
@@ -85,8 +89,13 @@ class TaskEvaluator:
         self._ranked: dict[str, _Ranking] = {}
         loggers = []
         if output_dir is not None:
-            loggers = [functools.partial(_Logger, self._ranked, write_n_results)]
+            if write_tensorboard:
+                loggers.append(functools.partial(_BoardLogger, self._ranked))
+            # Last: where the line of a step is, its evaluation is complete.
+            if write_json:
+                loggers.append(functools.partial(_Logger, self._ranked, write_n_results))
             output_dir = os.path.join(output_dir, FOLDER)
+        self._output_dir = output_dir
         with _errors_only():
             self._evaluator = seqio.Evaluator(
                 mixture_or_task_name,
@@ -109,6 +118,12 @@ class TaskEvaluator:
     def task_names(self) -> list[str]:
         """The tasks that are evaluated."""
         return [task.name for task in self._evaluator.eval_tasks]
+
+    def rewind(self, step: int) -> bool:
+        """Forgets the metrics of later steps; returns whether the files hold those of `step`."""
+        if self._output_dir is None:
+            return False
+        return metric_files.rewind(self._output_dir, self.task_names, step)
 
     def evaluate(
         self,
@@ -228,8 +243,26 @@ class _Ranking:
     scores: np.ndarray
 
 
+def _with_ranking(metrics: Mapping[str, Any], ranking: _Ranking | None) -> dict[str, Any]:
+    """The task's own metrics and, where its label words were ranked, those of the ranking."""
+    ranked = ranking.metrics if ranking else {}
+    return {**metrics, **{name: seqio.metrics.Scalar(value) for name, value in ranked.items()}}
+
+
+class _BoardLogger(seqio.TensorBoardLogger):
+    """SeqIO's TensorBoard files, `{task}/events*`, with the ranking."""
+
+    def __init__(self, ranked: Mapping[str, _Ranking], output_dir: str):
+        super().__init__(output_dir)
+        self._ranked = ranked
+
+    def __call__(self, task_name, step, metrics, dataset, inferences, targets) -> None:
+        metrics = _with_ranking(metrics, self._ranked.get(task_name))
+        super().__call__(task_name, step, metrics, dataset, inferences, targets)
+
+
 class _Logger(seqio.JSONLogger):
-    """SeqIO's files, with the ranking beside the task's own metrics."""
+    """SeqIO's JSON files, with the ranking beside the task's own metrics."""
 
     def __init__(
         self, ranked: Mapping[str, _Ranking], write_n_results: int | None, output_dir: str
@@ -241,10 +274,10 @@ class _Logger(seqio.JSONLogger):
         # Not before there is something to write: a run that fails leaves no empty folder.
         os.makedirs(self.output_dir, exist_ok=True)
         ranking = self._ranked.get(task_name)
-        if ranking is not None:
-            scalars = {name: seqio.metrics.Scalar(v) for name, v in ranking.metrics.items()}
-            metrics = {**metrics, **scalars}
-            if inferences:
-                aux = {**inferences.get("aux_value", {}), "label_scores": ranking.scores}
-                inferences = {**inferences, "aux_value": aux}
-        super().__call__(task_name, step, metrics, dataset, inferences, targets)
+        metrics = _with_ranking(metrics, ranking)
+        if ranking is not None and inferences:
+            aux = {**inferences.get("aux_value", {}), "label_scores": ranking.scores}
+            inferences = {**inferences, "aux_value": aux}
+        # The line of metrics comes last: where it is, the examples are complete.
+        super().__call__(task_name, step, {}, dataset, inferences, targets)
+        super().__call__(task_name, step, metrics, None, None, None)

@@ -5,6 +5,8 @@ import os
 import numpy as np
 import seqio
 from absl.testing import absltest, parameterized
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.util import tensor_util
 
 from prompt_tuning.data import evaluation, fixture_tasks
 
@@ -99,6 +101,33 @@ class EvaluationTest(parameterized.TestCase):
         )
         self.assertEqual(got["ours"]["accuracy"], 50.0)
         self.assertLen(self._lines("ours-000001.jsonl"), 2)
+
+    def test_tensorboard_gets_every_metric_of_every_step(self):
+        evaluator = evaluation.TaskEvaluator("ours", "train", **self._options)
+        for step in (3, 5):
+            evaluator.evaluate(_predict("negative")[0], _score, step=step)
+        board = event_accumulator.EventAccumulator(
+            os.path.join(self._folder, evaluation.FOLDER, "ours")
+        ).Reload()
+        lines = self._lines("ours-metrics.jsonl")
+        for tag in ("accuracy", "rank_accuracy", "rank_auc"):
+            events = board.Tensors(f"eval/{tag}")
+            self.assertEqual([event.step for event in events], [3, 5])
+            value = float(tensor_util.make_ndarray(events[1].tensor_proto))
+            self.assertAlmostEqual(value, lines[1][tag], places=4)
+
+    def test_files_that_are_not_wanted(self):
+        self._options |= {"write_json": False, "write_tensorboard": False}
+        evaluation.evaluate_task(_predict("negative")[0], None, "ours", "train", **self._options)
+        self.assertEmpty(os.listdir(self._folder))
+
+    def test_a_step_is_evaluated_when_its_line_is_there(self):
+        evaluator = evaluation.TaskEvaluator("ours", "train", **self._options)
+        for step in (3, 5):
+            evaluator.evaluate(_predict("negative")[0], step=step)
+        self.assertTrue(evaluator.rewind(5))
+        self.assertFalse(evaluator.rewind(4))
+        self.assertEqual([line["step"] for line in self._lines("ours-metrics.jsonl")], [3])
 
     def test_without_output_folder(self):
         self._options["output_dir"] = None

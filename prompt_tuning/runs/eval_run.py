@@ -48,7 +48,7 @@ def evaluate(
         `eval.{task}.ckpt` lists already are passed over, so a stopped evaluation goes on.
       partitioner: mesh settings; one device is used.
       output_dir: gets `inference_eval/`, `eval.{task}.ckpt`, `config.gin` and `summary.json`.
-      inference_evaluator_cls: accepted for T5X's files, without effect.
+      inference_evaluator_cls: `seqio.Evaluator` of gin files: how much is evaluated and written.
       summarize_config_fn: called as `(output_dir)`.
       fallback_init_rng: seed of parameters that the checkpoint lacks; None is 0.
       without_prompt: evaluate the frozen model alone, too.
@@ -59,7 +59,7 @@ def evaluate(
     Raises:
       ValueError, FileNotFoundError: a setting, a file or a checkpoint is not usable.
     """
-    del partitioner, inference_evaluator_cls
+    del partitioner
     started = time.monotonic()
     compilation_cache.enable()
     early_checks.check_split(dataset_cfg)
@@ -67,11 +67,17 @@ def evaluate(
     if not paths:
         print(f"every checkpoint was evaluated already, as {output_dir} says", file=sys.stderr)
         return summary.read(output_dir) or {}
-    evaluator = evaluation.SplitEvaluator(
-        model, dataset_cfg, model.input_vocabulary, output_dir=output_dir
+    evaluator, plain = (
+        evaluation.SplitEvaluator(
+            model,
+            dataset_cfg,
+            model.input_vocabulary,
+            output_dir=folder,
+            evaluator_cls=inference_evaluator_cls,
+        )
+        # The frozen model alone is measured apart, so that the files hold the prompt's predictions.
+        for folder in (output_dir, None)
     )
-    # The frozen model alone is measured apart, so that the files hold the prompt's predictions only.
-    plain = evaluation.SplitEvaluator(model, dataset_cfg, model.input_vocabulary)
     figures: dict[str, Any] = {}
     for path in paths:
         config = dataclasses.replace(restore_checkpoint_cfg, path=path, mode="specific")
@@ -79,6 +85,7 @@ def evaluate(
         if without_prompt:
             figures |= _figures(model, plain, config, fallback_init_rng or 0, prompt=False)
         figures["wall_seconds"] = time.monotonic() - started
+        figures["peak_memory_bytes"] = summary.peak_memory_bytes()
         os.makedirs(output_dir, exist_ok=True)
         if summarize_config_fn is not None:
             summarize_config_fn(output_dir)

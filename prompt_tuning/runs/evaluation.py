@@ -5,7 +5,7 @@ Joins `data.evaluation` (examples, metrics, files) with a model (predictions, la
 functions take the parameters as arguments, so a new prompt costs no compilation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from prompt_tuning.config import dataset_config
+from prompt_tuning.config import dataset_config, seqio_names
 from prompt_tuning.data import evaluation, tasks
 from prompt_tuning.inference import length_batches, predictor
 
@@ -47,6 +47,7 @@ class SplitEvaluator:
         *,
         split: str | None = None,
         output_dir: str | None = None,
+        evaluator_cls: Callable[[], seqio_names.Evaluator] | None = None,
     ):
         """Reads and tokenises the examples.
 
@@ -56,6 +57,7 @@ class SplitEvaluator:
           vocabulary: of the model; tasks over the user's files are tokenised with it.
           split: instead of the config's.
           output_dir: gets upstream's `inference_eval` files; None writes none.
+          evaluator_cls: how many examples are evaluated and what is written; None: all.
 
         Raises:
           ValueError: there is no such task or split, or a file cannot be read.
@@ -74,10 +76,15 @@ class SplitEvaluator:
             output_dir=output_dir,
             input_buckets=_EVALUATION_BUCKETS,
             use_cached=config.use_cached,
+            **(evaluator_cls or seqio_names.Evaluator)().options(),
         )
         self._predict = jax.jit(_flat(model.predict_batch))
         self._score = jax.jit(_flat(model.score_batch))
         self._label_scores = jax.jit(_flat(model.label_scores))
+
+    def rewind(self, step: int) -> bool:
+        """Forgets the metrics of later steps; returns whether the files hold those of `step`."""
+        return self._evaluator.rewind(step)
 
     def metrics(
         self, params: Mapping[str, jax.Array], step: int, extra: Mapping[str, Any] | None = None

@@ -67,6 +67,14 @@ class PeriodicEvaluation:
         if texts:
             self._display.note(f"step {step}: " + "  ".join(texts))
 
+    def is_done(self, step: int) -> bool:
+        """Whether an earlier process has made the evaluation of `step`, from which the run goes on.
+
+        What it has recorded of later steps is forgotten. The teacher-forced loss alone leaves no
+        record, and counts as done.
+        """
+        return self._evaluator is None or self._evaluator.rewind(step)
+
     def _teacher_forced(self, state: TrainState, step: int) -> dict[str, float]:
         sums: dict[str, float] = {}
         for _, batch in zip(range(self._num_batches), self._batches(), strict=False):

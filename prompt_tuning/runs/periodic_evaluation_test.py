@@ -18,6 +18,9 @@ class FakeEvaluator:
         self.calls.append((sorted(params), step))
         return {"accuracy": step / 100, "exact_match": 0.25}
 
+    def rewind(self, step):
+        return step == 50
+
 
 class FakeTrainer:
     def eval_step(self, params, frozen, batch):
@@ -59,6 +62,12 @@ class PeriodicEvaluationTest(absltest.TestCase):
         self.assertIn("validation loss", self.display.notes[0])
         self.assertNotIn("99", self.display.notes[0])
         self.assertEqual(os.listdir(os.path.join(self.folder, "training_eval")), ["validation"])
+
+    def test_what_an_earlier_process_has_evaluated(self):
+        evaluation = self.make(evaluator=FakeEvaluator())
+        self.assertTrue(evaluation.is_done(50))
+        self.assertFalse(evaluation.is_done(100))
+        self.assertTrue(self.make().is_done(100))
 
     def test_nothing_to_evaluate_says_nothing(self):
         self.make()(self.state(), 50)

@@ -6,6 +6,8 @@ Knows figures and file names only.
 
 import json
 import os
+import resource
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
@@ -35,10 +37,19 @@ def read(model_dir: str) -> dict[str, Any] | None:
         return None
 
 
+_TIMES = ("steps_per_second", "examples_per_second", "seconds_to_first_step")
+
+
 def times(model_dir: str) -> dict[str, float]:
     """The figures of speed that an earlier, finished run left in `model_dir`; zeros if none did."""
     earlier = read(model_dir) or {}
-    return {name: earlier.get(name, 0.0) for name in ("steps_per_second", "seconds_to_first_step")}
+    return {name: earlier.get(name, 0.0) for name in _TIMES}
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held so far; a device's own is not in it."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def count(number: int) -> str:
@@ -111,9 +122,12 @@ def show(figures: Mapping[str, Any], notes: Sequence[str], stream: TextIO | None
         )
     if "train_steps" in figures:
         console.print(
-            f"{figures['train_steps']} steps at {figures['steps_per_second']:.1f} per second; first "
-            f"step after {figures['seconds_to_first_step']:.1f} s"
+            f"{figures['train_steps']} steps at {figures['steps_per_second']:.1f} per second"
+            f" ({figures['examples_per_second']:.0f} rows); first step after "
+            f"{figures['seconds_to_first_step']:.1f} s"
         )
-    console.print(f"all in {figures['wall_seconds']:.1f} s")
+    memory = figures.get("peak_memory_bytes")
+    note = f", {size(memory)} of memory at the peak" if memory else ""
+    console.print(f"all in {figures['wall_seconds']:.1f} s{note}")
     for note in notes:
         console.print(note, markup=False)

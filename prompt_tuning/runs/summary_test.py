@@ -20,6 +20,8 @@ FIGURES = {
     "model_parameters": 11_135_332_352,
     "train_steps": 150,
     "steps_per_second": 20.25,
+    "examples_per_second": 648.0,
+    "peak_memory_bytes": 1_234_000_000,
     "seconds_to_first_step": 9.5,
     "wall_seconds": 30.0,
 }
@@ -43,11 +45,19 @@ class SummaryTest(parameterized.TestCase):
 
     def test_times_of_an_earlier_run(self):
         folder = self.create_tempdir().full_path
-        nothing = {"steps_per_second": 0.0, "seconds_to_first_step": 0.0}
+        names = ("steps_per_second", "examples_per_second", "seconds_to_first_step")
+        nothing = dict.fromkeys(names, 0.0)
         self.assertEqual(summary.times(folder), nothing)
         summary.write(folder, FIGURES)
-        earlier = {"steps_per_second": 20.25, "seconds_to_first_step": 9.5}
-        self.assertEqual(summary.times(folder), earlier)
+        self.assertEqual(summary.times(folder), {name: FIGURES[name] for name in names})
+
+    def test_peak_memory_is_this_process_s_and_never_falls(self):
+        before = summary.peak_memory_bytes()
+        held = bytearray(before + (64 << 20))
+        after = summary.peak_memory_bytes()
+        self.assertGreaterEqual(after, len(held))
+        del held
+        self.assertEqual(summary.peak_memory_bytes(), after)
 
     @parameterized.parameters(
         (0, "0"), (2560, "2,560"), (9_999_999, "9,999,999"), (76_961_152, "77.0 M"),
@@ -77,7 +87,8 @@ class SummaryTest(parameterized.TestCase):
     def test_size_speed_and_notes_follow(self):
         text = shown(FIGURES, ["files: [here]"])
         self.assertIn("prompt: 2,560 parameters, 10.2 kB (the model: 11.1 B)", text)
-        self.assertIn("150 steps at 20.2 per second", text)
+        self.assertIn("150 steps at 20.2 per second (648 rows); first step after 9.5 s", text)
+        self.assertIn("all in 30.0 s, 1.2 GB of memory at the peak", text)
         self.assertIn("files: [here]", text)
 
     def test_evaluation_alone_shows_no_training(self):

@@ -83,7 +83,7 @@ def train(
       random_seed: of initialization and dropout; None takes the clock.
       use_hardware_rng: JAX's faster, device-specific generator; None as seed implies it.
       summarize_config_fn: called as `(model_dir, writer, step)`.
-      inference_evaluator_cls: accepted for T5X's files, without effect.
+      inference_evaluator_cls: `seqio.Evaluator` of gin files: how much is evaluated and written.
       get_dataset_fn: accepted for T5X's files, without effect.
       run_eval_before_training: also evaluate the fresh prompt.
       use_orbax: accepted for T5X's files; checkpoints are written in T5X's native format.
@@ -100,13 +100,14 @@ def train(
       ValueError, FileNotFoundError: a setting, a file or a checkpoint is not usable.
       KeyboardInterrupt: the run was interrupted, after its state was saved.
     """
-    del partitioner, inference_evaluator_cls, get_dataset_fn, use_orbax, gc_period
+    del partitioner, get_dataset_fn, use_orbax, gc_period
     early_checks.check_baseline(baseline)
     early_checks.check_folder(model_dir, "--model_dir (MODEL_DIR)")
     early_checks.check_period(eval_period)
     early_checks.check_steps(total_steps, relative_steps)
     compilation_cache.enable()
     run = _Run(model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints)
+    run.evaluator_cls = inference_evaluator_cls
     run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
     run.initialize(checkpoint_cfg, total_steps, relative_steps)
     run.open_model_dir(summarize_config_fn)
@@ -151,7 +152,12 @@ class _Run:
         if config is None or not early_checks.has_split(config, split):
             return None
         return evaluation.SplitEvaluator(
-            self.model, config, self.vocabulary, split=split, output_dir=output_dir
+            self.model,
+            config,
+            self.vocabulary,
+            split=split,
+            output_dir=output_dir,
+            evaluator_cls=self.evaluator_cls,
         )
 
     def training_batches(self) -> pipeline.BatchIterator:
@@ -245,6 +251,7 @@ class _Run:
             self.last_step,
             eval_period=eval_period,
             eval_fn=self.periodic,
+            is_evaluated=self.periodic.is_done,
             stats_period=stats_period,
             checkpoint_manager=self.manager,
             full_checkpoints=self.full_checkpoints,
@@ -260,6 +267,8 @@ class _Run:
         self.writer.close()
         if result.steps:
             self.figures["steps_per_second"] = result.steps_per_second
+            rows = self.train_config.batch_size
+            self.figures["examples_per_second"] = rows * result.steps_per_second
             self.figures["seconds_to_first_step"] = before + result.seconds_to_first_step
         else:
             self.display.note(f"step {self.last_step} was reached before; nothing to train")
@@ -322,6 +331,7 @@ class _Run:
             "trained_parameters_without_prompt": 0,
             "train_steps": self.last_step - self.initial.step,
             "wall_seconds": time.monotonic() - self.started,
+            "peak_memory_bytes": summary.peak_memory_bytes(),
             "model_dir": os.path.abspath(self.model_dir),
         }
         self.figures["prompt_file"] = os.path.abspath(self.prompt_file())

@@ -83,6 +83,7 @@ class _Loop:
         self.manager: checkpointing.CheckpointManager | None = parts["checkpoint_manager"]
         self.progress, self.writer = parts["progress"], parts["writer"]
         self.eval_fn, self.eval_period = parts["eval_fn"], parts["eval_period"]
+        self.is_evaluated = parts["is_evaluated"]
         self.stats_period, self.data_position = parts["stats_period"], parts["data_position"]
         self.full_checkpoints = parts["full_checkpoints"]
         self.start_time = time.monotonic()
@@ -101,6 +102,7 @@ class _Loop:
             with interruption.InterruptionGuard() as guard:
                 if self.step < self.total_steps:
                     self.save()  # As T5X: a run that dies at once still leaves its beginning.
+                self.make_up_evaluation()
                 while self.step < self.total_steps and not (guard.received or self.stopped_early):
                     self.run_until_pause(guard)
                     self.pause(interrupted=guard.received is not None)
@@ -174,9 +176,20 @@ class _Loop:
             return
         if interrupted and not at_end:
             return  # Whoever sent the signal is waiting.
-        self.stopped_early = bool(self.eval_fn(self.state, self.step)) and not at_end
+        self.evaluate()
+
+    def evaluate(self) -> None:
+        stop = bool(self.eval_fn(self.state, self.step))
+        self.stopped_early = stop and self.step < self.total_steps
         if self.stopped_early:
             self.save()
+
+    def make_up_evaluation(self) -> None:
+        """Evaluates a restored step whose evaluation was due when an earlier process died."""
+        done = self.is_evaluated is None or self.is_evaluated(self.step)
+        due = self.every(self.eval_period) or self.step >= self.total_steps
+        if self.eval_fn is not None and not done and due and self.step > self.origin:
+            self.evaluate()
 
     def report(self) -> None:
         sums = {name: float(value) for name, value in jax.device_get(self.window.sums).items()}
@@ -220,6 +233,7 @@ def run_training(
     *,
     eval_period: int | None = None,
     eval_fn: EvalFn | None = None,
+    is_evaluated: Callable[[int], bool] | None = None,
     stats_period: int | None = None,
     checkpoint_manager: checkpointing.CheckpointManager | None = None,
     full_checkpoints: bool = False,
@@ -238,6 +252,8 @@ def run_training(
       eval_period: steps between calls of `eval_fn`, counted from the run's first step.
       eval_fn: called as `(state, step)` after every period and after the last step; a true result
         ends the training.
+      is_evaluated: asked once, for the step that the state is at: whether an earlier process has
+        evaluated it already. If not, and it was due, the loop begins with that; default: it has.
       stats_period: steps between two fetches of metrics; default: eval_period, at most 100.
       checkpoint_manager: saves before the first step, when due, and at the end.
       full_checkpoints: save the frozen parameters, too.
@@ -271,6 +287,7 @@ def run_training(
         total_steps,
         eval_fn=eval_fn,
         eval_period=eval_period,
+        is_evaluated=is_evaluated,
         stats_period=stats_period or min(eval_period or math.inf, _DEFAULT_STATS_PERIOD),
         checkpoint_manager=checkpoint_manager,
         full_checkpoints=full_checkpoints,

@@ -165,6 +165,38 @@ class RhythmTest(TestCase):
         self.assertEqual(result.steps, 10)
         self.assertEqual(t5x_format.checkpoint_steps(self.model_dir), [0, 10])
 
+    @parameterized.parameters(
+        (10, False, [10, 15, 20]),  # Killed between saving and evaluating.
+        (10, True, [15, 20]),
+        (12, False, [15, 20]),  # Nothing was due there.
+        (0, False, [5, 10, 15, 20]),  # The beginning is not evaluated.
+        (20, False, [20]),
+        (20, True, []),
+    )
+    def test_evaluation_that_is_owed_is_made_up(self, step, evaluated, expected):
+        calls, asked = [], []
+        self.run_loop(
+            20,
+            first_step=step,
+            eval_period=5,
+            eval_fn=lambda state, step: calls.append(int(state.step)),
+            is_evaluated=lambda step: asked.append(step) or evaluated,
+            checkpoint_manager=self.manager(first_step=0),
+        )
+        self.assertEqual(calls, expected)
+        self.assertEqual(asked, [step])
+
+    def test_an_owed_evaluation_can_end_the_training(self):
+        result = self.run_loop(
+            20,
+            first_step=10,
+            eval_period=5,
+            eval_fn=lambda state, step: True,
+            is_evaluated=lambda step: False,
+            checkpoint_manager=self.manager(first_step=0),
+        )
+        self.assertEqual((result.steps, result.stopped_early), (0, True))
+
     def test_checkpoints_before_the_first_step_when_due_and_at_the_end(self):
         recorder = Recorder()
         self.run_loop(110, 3, checkpoint_manager=self.manager(50, first_step=3), progress=recorder)

@@ -119,6 +119,24 @@ def _api() -> list[tuple[str, str, str]]:
 
 class PythonNamesTest(parameterized.TestCase):
     @parameterized.parameters(*_api())
+    def test_upstreams_import_statement(self, upstream, place, parameters):
+        """As `from prompt_tuning.train import prompts`; there, train is a package."""
+        del parameters
+        module, _, name = upstream.rpartition(".")
+        package, _, last = module.rpartition(".")
+        scope = {}
+        exec(f"from {package} import {last} as imported", scope)
+        self.assertIs(
+            getattr(scope["imported"], name), getattr(importlib.import_module(place), name)
+        )
+
+    def test_a_module_or_name_that_upstream_has_and_this_project_has_not(self):
+        with self.assertRaisesRegex(ImportError, "cannot import name 'optm'"):
+            exec("from prompt_tuning.train import optm")
+        with self.assertRaisesRegex(ImportError, "cannot import name 'no_mask'"):
+            exec("from prompt_tuning.masks import no_mask")
+
+    @parameterized.parameters(*_api())
     def test_signature(self, upstream, place, parameters):
         """Upstream's parameters come first and in its order; what is added has a default."""
         module, _, name = upstream.rpartition(".")

@@ -59,7 +59,8 @@ class SentimentTreebankTest(absltest.TestCase):
         before = figures["seconds_to_first_step"]
         print(
             f"SST-2: {rows} rows read, tokenised and first step in {before:.1f} s "
-            f"({rows / before:.0f} rows/s), then {32 * figures['steps_per_second']:.0f} rows/s"
+            f"({rows / before:.0f} rows/s), then {figures['examples_per_second']:.0f} rows/s, "
+            f"{figures['peak_memory_bytes'] / 1e9:.2f} GB at the peak"
         )
 
 

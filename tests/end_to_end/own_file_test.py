@@ -29,6 +29,8 @@ _FIGURES = frozenset(
         "prompt_bytes",
         "train_steps",
         "steps_per_second",
+        "examples_per_second",
+        "peak_memory_bytes",
         "wall_seconds",
         "seconds_to_first_step",
     )
@@ -77,6 +79,8 @@ class OwnFileTest(parameterized.TestCase):
         self.assertGreater(figures["model_parameters"], 1_000_000)
         self.assertEqual(figures["train_steps"], _STEPS)
         self.assertGreater(figures["steps_per_second"], 0)
+        self.assertAlmostEqual(figures["examples_per_second"], 16 * figures["steps_per_second"])
+        self.assertGreater(figures["peak_memory_bytes"], 100 << 20)
         self.assertBetween(figures["seconds_to_first_step"], 0, figures["wall_seconds"])
         self.assertGreater(figures["accuracy_with_prompt"], figures["accuracy_without_prompt"])
 

@@ -42,6 +42,19 @@ class ResumeTest(disturbed_run.DisturbedRunTest):
         self.assertNotIn("saved ", again.stderr)
         self.assert_same_outcome(model_dir)
 
+    def test_evaluation_that_a_kill_prevented_is_made_up(self):
+        """A process that dies between saving and evaluating: the line is missing, or half there."""
+        model_dir = self.folder / "owed"
+        shutil.copytree(self.undisturbed, model_dir)
+        (model_dir / "summary.json").unlink()
+        lines = disturbed_run.metrics(model_dir).splitlines(keepends=True)
+        path = model_dir / "inference_eval" / "file_task-metrics.jsonl"
+        path.write_text("".join(lines[:-1]) + lines[-1][:20])
+        again = self.train(model_dir)
+        self.assertEqual(again.code, 0, again.stderr)
+        self.assertEqual(disturbed_run.metrics(model_dir), disturbed_run.metrics(self.undisturbed))
+        self.assert_same_outcome(model_dir)
+
     def test_run_of_another_prompt_length_is_refused_and_kept(self):
         before = programs.prompt_path(self.undisturbed, disturbed_run.LAST).read_bytes()
         result = self.train(self.undisturbed, "--prompt_length=7")
