@@ -18,8 +18,12 @@ PROGRAM = program.Program(
             "  --label_words=negative,positive < new.txt",
         ),
         (
-            "Many tasks in one batch: the column prompt of each row names its prompt. A row with an "
-            "error gets it in\n  its record; an interrupted run goes on when it is started again:",
+            "Rows with columns, from a pipe too: the header names the text or the label.",
+            "tools/bazel run //prompt_tuning:infer -- --model_dir=runs/mine --input_file=- < dev.tsv",
+        ),
+        (
+            "Many tasks in one batch: the column prompt of each row names its prompt. A row with "
+            "an error gets it in\n  its record; an interrupted run goes on when it is started again:",
             "tools/bazel run //prompt_tuning:infer -- --prompt=sst2=sst2.npy --prompt=mrpc=runs/mrpc \\\n"
             "  --input_file=rows.jsonl --output_file=answers.jsonl",
         ),

@@ -19,12 +19,20 @@ TABLE: tuple[friendly_flag.FriendlyFlag, ...] = (
     _flag(
         "input_file",
         "string",
-        "Texts to answer: lines, or TSV, CSV or JSONL rows; - is standard input.",
+        "Texts to answer: lines, or TSV, CSV or JSONL rows; - is standard input, of any of these.",
         "the examples of the task",
         "INPUT_FILE",
         _Target("TEST_FILE"),
         _Target("MIXTURE_OR_TASK_NAME", _fixed(repr(dataset_config.FILE_TASK_NAME))),
         _Target("INFER_OUTPUT_DIR", _fixed("None")),
+    ),
+    _flag(
+        "input_format",
+        "string",
+        "What --input_file holds: lines, tsv, csv or jsonl.",
+        "by the file's name; of standard input by its first line: a JSON object is jsonl, a header "
+        "that names the text's columns (or the label's) is tsv or csv, all else is lines",
+        "INPUT_FORMAT",
     ),
     _flag(
         "output_file",

@@ -21,6 +21,7 @@ _FACTORS = (
     "decay_every",
     "cosine_decay",
 )
+INPUT_FORMATS = ("lines", "tsv", "csv", "jsonl")
 # Called with a value; returns what is accepted instead, or None where the value is all right.
 _Check = Callable[[Any], str | None]
 
@@ -72,6 +73,12 @@ def _regexes(value: Any) -> str | None:
     return "a list of regular expressions"
 
 
+def _input_format(value: Any) -> str | None:
+    if value is None or value in INPUT_FORMATS:
+        return None
+    return f"one of {', '.join(INPUT_FORMATS)}{spelling.nearest(str(value), INPUT_FORMATS)}"
+
+
 _CONFIG = "prompt_tuning.models.network:T5Config"
 _SCHEDULE = "prompt_tuning.training.schedules:create_learning_rate_scheduler"
 _MODEL = "prompt_tuning.models.models:EncoderDecoderModel"
@@ -96,6 +103,12 @@ _TABLE: tuple[tuple[str, str, _Check, str], ...] = (
     (_SCHEDULE, "factors", _factors, "utils.create_learning_rate_scheduler.factors"),
     (_MODEL, "label_smoothing", _share, "LABEL_SMOOTHING"),
     (_MODEL, "z_loss", _not_negative, "Z_LOSS"),
+    (
+        "prompt_tuning.runs.answer_settings:AnswerSettings",
+        "input_format",
+        _input_format,
+        "--input_format (INPUT_FORMAT)",
+    ),
     ("prompt_tuning.training.optimizers:match_any", "regexes", _regexes, "PROMPT_REGEX"),
 )
 

@@ -77,10 +77,23 @@ class ExampleReader:
     `skipped` counts the bad rows that were left out in the latest pass.
     """
 
-    def __init__(self, path: str, row_format: RowFormat = RowFormat()):
+    def __init__(
+        self,
+        path: str,
+        row_format: RowFormat = RowFormat(),
+        stream: row_reader.ByteLines | None = None,
+    ):
+        """Opens nothing yet.
+
+        Args:
+          path: of the file, or how errors name the stream.
+          row_format: what the columns mean.
+          stream: is read instead, once; `row_format` must tell its format.
+        """
         self.path = path
         self.skipped = 0
         self._format = row_format
+        self._stream = stream
 
     def __iter__(self) -> Iterator[Example]:
         """Yields the examples in file order.
@@ -118,9 +131,7 @@ class ExampleReader:
             but the first one of the file, which decides the columns.
         """
         convert = None
-        for row in row_reader.read_rows(
-            self.path, self._format.format, self._format.max_row_bytes, blank_rows=True
-        ):
+        for row in self._rows():
             if convert is None:
                 where = f"{self.path}:{row.line}"
                 if isinstance(row, BadRow):
@@ -140,6 +151,12 @@ class ExampleReader:
                 yield BadRow(row.line, str(error), is_empty=True)
             except row_format_lib.RowError as error:
                 yield BadRow(row.line, str(error))
+
+    def _rows(self) -> Iterator[row_reader.Row | BadRow]:
+        options = (self._format.format, self._format.max_row_bytes, True)
+        if self._stream is not None:
+            return row_reader.read_stream(self._stream, *options)
+        return row_reader.read_rows(self.path, *options)
 
 
 def read_examples(path: str, row_format: RowFormat = RowFormat()) -> Examples:

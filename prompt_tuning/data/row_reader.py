@@ -14,7 +14,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Protocol
 
 from prompt_tuning.data import arrow_reader, rows
 
@@ -22,7 +22,8 @@ Row = rows.Row
 BadRow = rows.BadRow
 MAX_ROW_BYTES = rows.MAX_ROW_BYTES
 
-FORMATS = ("tsv", "csv", "jsonl", "parquet", "arrow")
+TEXT_FORMATS = ("tsv", "csv", "jsonl")
+FORMATS = (*TEXT_FORMATS, "parquet", "arrow")
 
 _EXTENSIONS = {
     ".arrow": "arrow",
@@ -37,6 +38,12 @@ _EXTENSIONS = {
 }
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_BOM = b"\xef\xbb\xbf"
+
+
+class ByteLines(Protocol):
+    """What rows are read from: an open binary file, or anything else with lines."""
+
+    def readline(self, limit: int = -1, /) -> bytes: ...
 
 
 def file_format(path: str, given: str | None = None) -> str:
@@ -100,7 +107,6 @@ def read_rows(
     if kind in _ARROW_READERS:
         yield from _ARROW_READERS[kind](path, max_row_bytes)
         return
-    parse = {"tsv": _tsv_rows, "csv": _csv_rows, "jsonl": _jsonl_rows}[kind]
     with open(path, "rb") as raw:
         magic = raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)]
         if not magic:
@@ -108,11 +114,29 @@ def read_rows(
         is_gzip = magic == _GZIP_MAGIC
         file = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
         try:
-            for row in parse(_lines(file, max_row_bytes), max_row_bytes):
-                if blank_rows or not (isinstance(row, BadRow) and row.is_blank):
-                    yield row
+            yield from read_stream(file, kind, max_row_bytes, blank_rows)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path} is damaged gzip ({error}); compress it again.") from None
+
+
+def read_stream(
+    stream: ByteLines,
+    format: str,
+    max_row_bytes: int = MAX_ROW_BYTES,
+    blank_rows: bool = False,
+) -> Iterator[Row | BadRow]:
+    """Reads the rows of a stream as they come, such as those of standard input.
+
+    Args:
+      stream: of bytes.
+      format: one of TEXT_FORMATS.
+      max_row_bytes: a longer row is a bad row.
+      blank_rows: a blank line is a bad row too, and not skipped.
+    """
+    parse = {"tsv": _tsv_rows, "csv": _csv_rows, "jsonl": _jsonl_rows}[format]
+    for row in parse(_lines(stream, max_row_bytes), max_row_bytes):
+        if blank_rows or not (isinstance(row, BadRow) and row.is_blank):
+            yield row
 
 
 _ARROW_READERS = {
@@ -136,7 +160,7 @@ def _checked_format(path: str, given: str | None) -> str:
     return kind
 
 
-def _lines(file: BinaryIO, max_row_bytes: int) -> Iterator[tuple[int, str] | BadRow]:
+def _lines(file: ByteLines, max_row_bytes: int) -> Iterator[tuple[int, str] | BadRow]:
     """Yields (line number, text with its line end), or a bad row where a line is not UTF-8 text."""
     offset, number = 0, 0
     while data := file.readline(max_row_bytes + 1):

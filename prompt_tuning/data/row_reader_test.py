@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import csv
 import gzip
+import io
 import json
 import os
 import tracemalloc
@@ -29,6 +30,13 @@ class RowReaderTest(parameterized.TestCase):
 
     def _rows(self, name: str, content: bytes | str, **options) -> list:
         return list(row_reader.read_rows(self._write(name, content), **options))
+
+    def test_a_stream_gives_the_rows_of_the_file(self):
+        for kind, text in (("tsv", "a\tb\n\nc\td"), ("csv", 'a,"b\nc"\n'), ("jsonl", '{"a": 1}\n')):
+            expected = self._rows(f"rows.{kind}", text)
+            self.assertEqual(
+                list(row_reader.read_stream(io.BytesIO(text.encode()), kind)), expected
+            )
 
     @parameterized.parameters(
         ("a.tsv", "tsv"), ("a.TSV", "tsv"), ("a.b.csv.gz", "csv"), ("a.jsonl", "jsonl"),

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from prompt_tuning.inference import predictor
+from prompt_tuning.runs import input_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,6 +13,8 @@ class AnswerSettings:
     """What `infer` does beside T5X's arguments; the gin macros are in brackets.
 
     Attributes:
+        input_format: "lines", "tsv", "csv" or "jsonl" of the input file; None goes by its name or,
+            for standard input, by its first line [INPUT_FORMAT].
         prompts: "NAME=PATH" of prompts that rows choose by name [PROMPTS].
         prompt_column: the column of the input file with that name; None takes "prompt" if it is
             there [PROMPT_COLUMN].
@@ -28,6 +31,7 @@ class AnswerSettings:
         seed: of the samples [SAMPLING_SEED].
     """
 
+    input_format: str | None = None
     prompts: Sequence[str] = ()
     prompt_column: str | int | None = None
     default_prompt: str | None = None
@@ -41,6 +45,11 @@ class AnswerSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.input_format not in (None, *input_rows.FORMATS):
+            raise ValueError(
+                f"the format of the input is {self.input_format!r}; accepted are "
+                f"{', '.join(input_rows.FORMATS)}: --input_format (INPUT_FORMAT)."
+            )
         paths = self.prompt_paths
         if self.default_prompt is not None and self.default_prompt not in paths:
             raise ValueError(

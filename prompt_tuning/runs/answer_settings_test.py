@@ -33,6 +33,7 @@ class AnswerSettingsTest(parameterized.TestCase):
         ({"prompts": ["a=x"], "default_prompt": "b"}, "'b' is not among the prompts a"),
         ({"prompts": ["a=x"], "ensemble": True}, "ensemble of 1 prompts.*at least two"),
         ({"num_decodes": 0}, "num_decodes is 0"),
+        ({"input_format": "xml"}, "'xml'; accepted are lines, tsv, csv, jsonl: --input_format"),
     )
     def test_settings_that_make_no_sense(self, fields, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -56,8 +56,7 @@ def infer(
       num_shards: of how many.
       summarize_config_fn: called as `(output_dir)`.
       fallback_init_rng: seed of parameters that the checkpoint lacks; None is 0.
-      input_file: lines of text, TSV, CSV or JSONL; "-" reads lines from standard input. Used instead
-        of the task.
+      input_file: lines of text, TSV, CSV or JSONL; "-" is standard input. Used instead of the task.
       output_file: for `input_file`; "-" is standard output.
       label_words: rank these instead of decoding.
       settings: prompts by name, labels of a file, search and sampling.
@@ -145,23 +144,27 @@ def _rows(
     """The rows, and the lines they are made from if those come from a pipe or a person."""
     if input_file is None:
         return input_rows.of_task(config, model.input_vocabulary, with_targets), None
-    if input_file != input_rows.STDIN:
-        if input_rows.is_table(input_file):
-            files = config.file_task if config else None
-            table = input_rows.of_table(input_file, files, settings.prompt_column, with_targets)
-            # The first row is read now: a file of another kind ends the run before it loads.
-            first = next(table, None)
-            return itertools.chain([] if first is None else [first], table), None
+    files = config.file_task if config else None
+    live = live_input.LiveInput(sys.stdin.buffer) if input_file == input_rows.STDIN else None
+    kind = settings.input_format
+    if kind is None and live is not None:
+        kind = input_rows.sniffed(live.peek_line(), files)
+    if kind is None and not input_rows.is_table(input_file):
+        kind = input_rows.LINES
+    if kind != input_rows.LINES:
+        table = input_rows.of_table(
+            input_file, files, settings.prompt_column, with_targets, kind, live
+        )
+        # The first row is read now: a file of another kind ends the run before it loads.
+        first = next(table, None)
+        return itertools.chain([] if first is None else [first], table), live
     if with_targets:
         raise ValueError(
-            "mode 'score' needs rows with a target; give --input_file a TSV, CSV or JSONL file "
-            "and --label_column."
+            "mode 'score' needs rows with a target; give TSV, CSV or JSONL rows, with their "
+            "--label_column (--input_file, --input_format)."
         )
     _check_prompts_of_lines(settings)
-    if input_file == input_rows.STDIN:
-        live = live_input.LiveInput(sys.stdin.buffer)
-        return input_rows.of_lines(live), live
-    return _lines_of_file(input_file), None
+    return (input_rows.of_lines(live) if live else _lines_of_file(input_file)), live
 
 
 def _lines_of_file(path: str) -> Iterator[answers.InputRow]:

@@ -42,6 +42,32 @@ class InferRunTest(parameterized.TestCase):
         with mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\n"))):
             self.refused("needs rows with a target", mode="score", input_file="-")
 
+    def rows_of_stdin(self, text, input_format=None):
+        settings = answer_settings.AnswerSettings(input_format=input_format)
+        with mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(text))):
+            rows, live = infer_run._rows("-", None, None, settings, False)
+            self.assertIsNotNone(live)
+            return [row.request.text for row in rows]
+
+    @parameterized.parameters(
+        (b"one\ntwo\n", None, ["one", "two"]),
+        (b'{"t": "one"}\n{"t": "two"}\n', None, ["one", "two"]),
+        (b"label\tt\nno\tone\nyes\ttwo\n", None, ["one", "two"]),
+        (b't,label\n"one, or two",no\n', None, ["one, or two"]),
+        (b"t\none\n", "tsv", ["one"]),
+        (b'{"t": "one"}\n', "lines", ['{"t": "one"}']),
+        (b"", None, []),
+    )
+    def test_standard_input_of_any_format(self, text, input_format, expected):
+        self.assertEqual(self.rows_of_stdin(text, input_format), expected)
+
+    def test_format_of_a_file_in_place_of_its_name(self):
+        path = self.create_tempfile("rows.txt", "label\tt\nno\tone\n").full_path
+        settings = answer_settings.AnswerSettings(input_format="tsv")
+        rows, live = infer_run._rows(path, None, None, settings, True)
+        self.assertIsNone(live)
+        self.assertEqual([(r.request.text, r.request.target) for r in rows], [("one", "no")])
+
     def test_lines_name_no_prompt(self):
         settings = {"prompts": ["a=x", "b=y"]}
         path = self.create_tempfile("lines.txt", "one\n").full_path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import gzip
+import io
 
 from absl.testing import absltest, parameterized
 
@@ -40,6 +41,39 @@ class InputRowsTest(parameterized.TestCase):
     def test_tables(self, name, content):
         rows = self.table(self.file(name, content), text_columns=["text"])
         self.assertEqual(self.texts(rows), ["first", "second"])
+
+    @parameterized.parameters(
+        (b"a charming film .\n", {}, "lines"),
+        (b"one, two, three\n", {}, "lines"),
+        (b'{"text": "a"}\n', {}, "jsonl"),
+        (b'\xef\xbb\xbf{"text": "a"}\r\n', {}, "jsonl"),
+        (b'["text"]\n', {}, "lines"),
+        (b"{not json}\n", {}, "lines"),
+        (b"label\tsentence\n", {}, "tsv"),
+        (b"sentence,label\r\n", {}, "csv"),
+        (b"label\n", {}, "lines"),
+        (b"sentence\n", {}, "lines"),
+        (b"sentence\n", {"text_columns": ["sentence"]}, "tsv"),
+        (b"id\tsentence\n", {"text_columns": ["sentence"]}, "tsv"),
+        (b"id\tphrase\n", {"text_columns": ["sentence"]}, "lines"),
+        (b"idx\tlabel\tfoo\n", {"text_columns": ["sentence"]}, "lines"),
+        (b'"a b",premise,hypothesis\n', {"input_template": "{premise} {hypothesis}"}, "csv"),
+        (b"premise\n", {"input_template": "{premise} {hypothesis}"}, "lines"),
+        (b"\xff\xfe\n", {}, "lines"),
+        (b"", {}, "lines"),
+    )
+    def test_format_by_the_first_line(self, line, fields, expected):
+        self.assertEqual(input_rows.sniffed(line, dataset_config.FileTask(**fields)), expected)
+
+    def test_rows_of_a_stream(self):
+        stream = io.BytesIO(b"text\tlabel\nfirst\tno\n\nragged\nlast\tyes\n")
+        rows = list(input_rows.of_table("-", None, None, False, "tsv", stream))
+        texts = [getattr(row.request, "text", None) for row in rows]
+        self.assertEqual(texts, ["first", None, None, "last"])
+        self.assertIn("line 4: the row has 1 columns", rows[2].request.message)
+        with self.assertRaisesRegex(ValueError, "standard input:1: .*'txt'.*--text_column"):
+            columns = dataset_config.FileTask(text_columns=["txt"])
+            list(input_rows.of_table("-", columns, None, False, "tsv", io.BytesIO(b"text\na\n")))
 
     def test_template_joins_columns(self):
         path = self.file("pairs.tsv", "premise\thypothesis\na\tb\n")

@@ -46,6 +46,12 @@ class LiveInput:
         del self._buffer[:end]
         return line
 
+    def peek_line(self) -> bytes:
+        """The line that `readline` will give next, or b"" at the end; waits for it."""
+        line = self.readline()
+        self._buffer[:0] = line
+        return line
+
     def __iter__(self) -> Iterator[bytes]:
         while line := self.readline():
             yield line

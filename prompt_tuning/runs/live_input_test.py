@@ -25,6 +25,14 @@ class LiveInputTest(absltest.TestCase):
             self.assertEqual(live.readline(limit), line)
         self.assertEqual(live.readline(limit), b"")
 
+    def test_the_next_line_can_be_looked_at(self):
+        live = live_input.LiveInput(io.BytesIO(b"one\ntwo"))
+        self.assertEqual([live.peek_line(), live.peek_line()], [b"one\n", b"one\n"])
+        self.assertEqual(
+            [live.readline(), live.peek_line(), live.readline()], [b"one\n", b"two", b"two"]
+        )
+        self.assertEqual(live.peek_line(), b"")
+
     def test_iterates(self):
         self.assertEqual(list(live_input.LiveInput(io.BytesIO(b"a\n\nb"))), [b"a\n", b"\n", b"b"])
 

@@ -17,6 +17,7 @@ from absl.testing import absltest, parameterized
 
 from prompt_tuning.config import value_checks
 from prompt_tuning.models import t5_config
+from prompt_tuning.runs import input_rows
 from prompt_tuning.training import schedules
 
 _ROOT = pathlib.Path(os.path.abspath(__file__)).parents[2]
@@ -108,6 +109,7 @@ class FriendlyFlagsTest(parameterized.TestCase):
         ("eval_row", "eval", ("--test_file=bad.tsv",), "bad.tsv:3: the label 'maybe'"),
         ("prompt", "eval", ("--test_file=good.tsv", "--prompt_file=good.tsv"), "not an npy file"),
         ("infer", "infer", ("--prompt_file=empty.tsv",), "not an npy file"),
+        ("format", "infer", ("--prompt_file=none", "--input_format=tsw"), "did you mean tsv"),
     )
     def test_mistake(self, program, flags, pattern):
         folder = self.create_tempdir().full_path
@@ -119,8 +121,7 @@ class FriendlyFlagsTest(parameterized.TestCase):
             "eval": ("--label_words=no,yes", "--prompt_file=none", "--output_dir=m"),
             "infer": ("--input_file=good.tsv",),
         }
-        if program == "eval" and "--prompt_file" not in "".join(flags):
-            np.save(os.path.join(folder, "none"), np.zeros((20, 128), np.float32))
+        np.save(os.path.join(folder, "none.npy"), np.zeros((20, 128), np.float32))
         result, stderr, seconds = _run(program, [*common[program], *flags], folder)
         code, loaded = result
         self.assertEqual(code, 2, stderr)
@@ -133,6 +134,7 @@ class FriendlyFlagsTest(parameterized.TestCase):
     def test_the_early_checks_know_what_the_code_accepts(self):
         self.assertEqual(value_checks._DTYPES, t5_config._DTYPES)
         self.assertEqual(value_checks._FACTORS, schedules._FACTORS)
+        self.assertEqual(value_checks.INPUT_FORMATS, input_rows.FORMATS)
 
 
 class StartupTest(parameterized.TestCase):
