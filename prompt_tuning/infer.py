@@ -22,8 +22,8 @@ PROGRAM = program.Program(
             "tools/bazel run //prompt_tuning:infer -- --model_dir=runs/mine --input_file=- < dev.tsv",
         ),
         (
-            "Many tasks in one batch: the column prompt of each row names its prompt. A row with "
-            "an error gets it in\n  its record; an interrupted run goes on when it is started again:",
+            "Many tasks in one batch: the column prompt of each row names its prompt. A row with an\n"
+            "  error gets it in its record; an interrupted run goes on when it is started again:",
             "tools/bazel run //prompt_tuning:infer -- --prompt=sst2=sst2.npy --prompt=mrpc=runs/mrpc \\\n"
             "  --input_file=rows.jsonl --output_file=answers.jsonl",
         ),

@@ -153,10 +153,12 @@ class ExampleReader:
                 yield BadRow(row.line, str(error))
 
     def _rows(self) -> Iterator[row_reader.Row | BadRow]:
-        options = (self._format.format, self._format.max_row_bytes, True)
-        if self._stream is not None:
-            return row_reader.read_stream(self._stream, *options)
-        return row_reader.read_rows(self.path, *options)
+        kind, longest = self._format.format, self._format.max_row_bytes
+        if self._stream is None:
+            return row_reader.read_rows(self.path, kind, longest, blank_rows=True)
+        if kind is None:
+            raise ValueError("a stream has no name that tells its format; give RowFormat.format.")
+        return row_reader.read_stream(self._stream, kind, longest, blank_rows=True)
 
 
 def read_examples(path: str, row_format: RowFormat = RowFormat()) -> Examples:

@@ -134,6 +134,7 @@ class _Run:
         self.full_checkpoints = full_checkpoints
         self.display = progress.make_progress()
         self.figures: dict[str, Any] = {"random_seed": random_seed}
+        self.evaluator_cls: Any = None
         # As T5X: one key for fresh parameters, one that every step's dropout is folded from.
         self.init_rng, self.trainer_rng = jax.random.split(_key(random_seed, use_hardware_rng))
 
@@ -367,7 +368,10 @@ def _count(params) -> int:
 
 
 def _last_step(first: int, total_steps: int | None, relative_steps: int | None) -> int:
-    return total_steps if relative_steps is None else first + relative_steps
+    if relative_steps is not None:
+        return first + relative_steps
+    assert total_steps is not None  # `early_checks.check_steps` has told that.
+    return total_steps
 
 
 def _text(figures: dict[str, float]) -> str:
