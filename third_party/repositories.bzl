@@ -9,6 +9,10 @@ def repositories():
     """Declares @python, @sentencepiece and @benchmark_peers, and for old Bazel the stand-ins that it would else download."""
     python_environment(
         name = "python",
+        accelerator_locks = {
+            "//third_party/python:requirements_cuda.lock": "cuda",
+            "//third_party/python:requirements_tpu.lock": "tpu",
+        },
         inspector = "//third_party/python:inspect_environment.py",
         lock = "//third_party/python:requirements.lock",
     )

@@ -17,6 +17,7 @@ import jax
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.runs import (
     compilation_cache,
+    devices,
     early_checks,
     evaluation,
     initialization,
@@ -62,6 +63,7 @@ def evaluate(
     del partitioner
     started = time.monotonic()
     compilation_cache.enable()
+    devices.check()
     early_checks.check_split(dataset_cfg)
     paths = _paths_to_evaluate(restore_checkpoint_cfg, output_dir, dataset_cfg)
     if not paths:

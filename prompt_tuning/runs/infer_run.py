@@ -17,6 +17,7 @@ from prompt_tuning.runs import (
     answer_output,
     answer_settings,
     compilation_cache,
+    devices,
     input_rows,
     live_input,
     loaded_predictor,
@@ -72,6 +73,7 @@ def infer(
     _check(input_file, output_file, shard_id, num_shards)
     manner = _manner(mode, label_words, dataset_cfg, settings)
     compilation_cache.enable()
+    devices.check()
     rows, live = _rows(input_file, dataset_cfg, model, settings, mode == answers.SCORE)
     of_text = input_file is not None
     loaded = loaded_predictor.load(

@@ -20,6 +20,7 @@ from prompt_tuning.data import pipeline, task_report
 from prompt_tuning.runs import (
     baselines,
     compilation_cache,
+    devices,
     early_checks,
     evaluation,
     initialization,
@@ -106,6 +107,7 @@ def train(
     early_checks.check_period(eval_period)
     early_checks.check_steps(total_steps, relative_steps)
     compilation_cache.enable()
+    devices.check()
     run = _Run(model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints)
     run.evaluator_cls = inference_evaluator_cls
     run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)

@@ -44,6 +44,29 @@ class LockTest(parameterized.TestCase):
                 wanted = re.split(r"[\s=<>;]", line)[0].lower().replace("_", "-")
                 self.assertIn(wanted, found)
 
+    @parameterized.parameters(
+        ("requirements_tpu.lock", "libtpu"), ("requirements_cuda.lock", "jax-cuda12-plugin")
+    )
+    def test_accelerators_add_to_the_cpu_s_versions(self, name, wanted):
+        found = entries(read(name))
+        self.assertIn(wanted, found)
+        self.assertEqual([n for n, count in found.items() if not count], [])
+        self.assertEmpty(set(found) & set(entries(read(lock.BASE))))
+
+    @parameterized.parameters("requirements_tpu.lock", "requirements_cuda.lock")
+    def test_plugins_are_of_the_cpu_s_jax(self, name):
+        jax_version = re.search(r"^jax==(\S+)", read(lock.BASE), re.MULTILINE)[1]
+        for plugin in re.findall(r"^jax-\S+==(\S+)", read(name), re.MULTILINE):
+            self.assertEqual(plugin, jax_version)
+
+    def test_additions(self):
+        base = "a==1 \\\n    --hash=x\nb==2 ; python_version < '3' \\\n    --hash=y\n"
+        more = "c==3 \\\n    --hash=z \\\n    --hash=w\n"
+        self.assertEqual(lock.additions("# made by uv\n" + base + more, base), more)
+        self.assertEqual(lock.additions(base, base), "")
+        with self.assertRaisesRegex(ValueError, "a==7 is pinned otherwise in requirements.lock"):
+            lock.additions(base.replace("a==1", "a==7"), base)
+
     def test_full_tensorflow_is_never_installed(self):
         for line in read("requirements.lock").splitlines():
             if line.startswith(("tensorflow==", "libclang==")):
@@ -54,6 +77,9 @@ class LockTest(parameterized.TestCase):
         self.assertEqual(command[:3], ["uv", "pip", "compile"])
         self.assertIn("--generate-hashes", command)
         self.assertEqual(command[command.index("--override") + 1], "overrides.in")
+        self.assertNotIn("--constraint", command)
+        added = lock.compile_command("uv", "requirements_tpu.lock")
+        self.assertEqual(added[added.index("--constraint") + 1], "requirements.lock")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 """@python: a virtual environment made from a hash-locked list, as Bazel's Python tool chain.
 
 Every py_binary and py_test then runs in that environment, so third-party packages need no Bazel labels and runfiles
-stay small. The environment is made once; only a change of the lock file makes it anew.
+stay small. The environment is made once; only a change of the lock file, or of the accelerator that `--config=tpu` or
+`--config=cuda` names, makes it anew.
 """
 
 _MINIMUM = [3, 11]
@@ -111,8 +112,22 @@ def _install(rctx, python, requirements, extra, what):
     arguments += ["--require-hashes", "--no-build-isolation", "-r", requirements] + extra
     _run(rctx, arguments, "pip could not install {}; is the Python package index reachable?".format(what))
 
+def _accelerator_lock(rctx):
+    """The label of what the accelerator adds to the lock, or None for the CPU alone."""
+    wanted = rctx.os.environ.get("PROMPT_TUNING_ACCELERATOR", "")
+    if not wanted:
+        return None
+    found = [label for label, name in rctx.attr.accelerator_locks.items() if name == wanted]
+    if not found:
+        fail("PROMPT_TUNING_ACCELERATOR is {}; accepted are {}, or nothing for the CPU. Use --config.".format(
+            repr(wanted),
+            ", ".join(sorted(rctx.attr.accelerator_locks.values())),
+        ))
+    return found[0]
+
 def _python_environment_impl(rctx):
     lock = rctx.path(rctx.attr.lock)
+    accelerator_lock = _accelerator_lock(rctx)
     python = _find_python(rctx)
     rctx.report_progress("making the virtual environment")
     _run(rctx, [python, "-m", "venv", "venv"], "`{} -m venv` failed.".format(python))
@@ -124,6 +139,8 @@ def _python_environment_impl(rctx):
     rctx.file("builders.txt", "\n".join(builders) + "\n", executable = False)
     _install(rctx, interpreter, "builders.txt", [], "what builds source distributions")
     _install(rctx, interpreter, lock, [], "the locked Python packages (about 0.6 GB, one to three minutes)")
+    if accelerator_lock:
+        _install(rctx, interpreter, rctx.path(accelerator_lock), [], "what the accelerator needs (0.3 to 4 GB)")
 
     facts = _inspect(rctx, interpreter)
     rctx.symlink(facts["include"], "include")
@@ -133,9 +150,16 @@ def _python_environment_impl(rctx):
 python_environment = repository_rule(
     implementation = _python_environment_impl,
     attrs = {
+        "accelerator_locks": attr.label_keyed_string_dict(
+            allow_files = True,
+            doc = "What each accelerator adds to the lock: {lock: name}.",
+        ),
         "inspector": attr.label(allow_single_file = True, mandatory = True),
         "lock": attr.label(allow_single_file = True, mandatory = True),
     },
-    environ = ["PROMPT_TUNING_PYTHON"],
+    environ = [
+        "PROMPT_TUNING_ACCELERATOR",
+        "PROMPT_TUNING_PYTHON",
+    ],
     doc = "Makes a virtual environment from a hash-locked requirements file and wraps it as a Python tool chain.",
 )
