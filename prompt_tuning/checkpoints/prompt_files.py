@@ -16,7 +16,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from prompt_tuning.checkpoints import paths, peft_adapter, step_directories, t5x_format
+from prompt_tuning.checkpoints import (
+    paths,
+    peft_adapter,
+    prompt_artifact,
+    step_directories,
+    t5x_format,
+)
 from prompt_tuning.checkpoints.lazy_array import DTypeLike, as_dtype
 
 NUMPY_FOLDER = "numpy_checkpoints"
@@ -25,7 +31,8 @@ _MAGIC = b"\x93NUMPY"
 _STEP_NAME = re.compile(r"checkpoint_(\d+)")
 _ACCEPTED = (
     "A prompt is an npy file of a floating-point array [P, H], a folder with one such file, a "
-    "model directory with numpy_checkpoints/, a T5X checkpoint with one prompt, or a PEFT adapter"
+    "model directory with numpy_checkpoints/, a T5X checkpoint with one prompt, a PEFT adapter, or "
+    "a prompt artifact"
 )
 
 
@@ -35,7 +42,8 @@ def read_prompt(path: str | os.PathLike[str]) -> np.ndarray:
     Args:
       path: an npy file (the suffix may be left out), a folder of
         `numpy_checkpoints/checkpoint_<step>`, a model directory (its latest numpy prompt), a T5X
-        checkpoint with one parameter whose name contains `prompt`, or a PEFT adapter of one task.
+        checkpoint with one parameter whose name contains `prompt`, a PEFT adapter of one task, or a
+        prompt artifact.
 
     Returns:
       float32 [P, H]. bfloat16 is read from the two-byte void type that numpy writes for it.
@@ -117,6 +125,8 @@ def read_numpy_prompts(model_dir: str, step: int) -> dict[str, np.ndarray]:
 
 def _find(path: str) -> tuple[str, np.ndarray]:
     """The file or folder that `path` means, and its array as stored."""
+    if prompt_artifact.is_artifact(path):
+        return path, prompt_artifact.read(path).prompt
     for file in (path, f"{path}.npy", path.removesuffix(".npy")):
         if paths.is_file(file):
             is_index = file.rpartition("/")[2] == step_directories.INDEX_FILE

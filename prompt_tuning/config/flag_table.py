@@ -174,10 +174,19 @@ TABLE: tuple[FriendlyFlag, ...] = (
     _flag(
         "prompt_file",
         "string",
-        "The prompt: an npy file, a numpy_checkpoints folder, a MODEL_DIR, a checkpoint or a PEFT "
-        "adapter.",
+        "The prompt: an npy file, a numpy_checkpoints folder, a MODEL_DIR, a checkpoint, a PEFT "
+        "adapter or a prompt artifact.",
         "none",
         "PROMPT_FILE",
+        "START_FILE",
+    ),
+    _flag(
+        "artifact_file",
+        "string",
+        "Also write the trained prompt here (NAME.tar), with its model card and what it belongs to.",
+        "none",
+        "ARTIFACT_FILE",
+        programs=(TRAIN,),
     ),
     _flag(
         "prompt_string",

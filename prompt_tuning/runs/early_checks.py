@@ -63,6 +63,18 @@ def check_folder(path: str | None, flag: str) -> None:
         raise ValueError(f"{existing} may not be written to; choose another folder: {flag}.")
 
 
+def check_artifact_file(path: str | None) -> None:
+    """Raises ValueError where the prompt's artifact cannot be written to `path`."""
+    if path is None:
+        return
+    if not path.endswith(".tar"):
+        raise ValueError(
+            f"the artifact's file is {path}; its name must end in .tar: --artifact_file "
+            "(ARTIFACT_FILE)."
+        )
+    check_folder(os.path.dirname(os.path.abspath(path)), "--artifact_file (ARTIFACT_FILE)")
+
+
 def check_period(period: Any) -> None:
     """Raises ValueError for a period of evaluations that is not one."""
     if period is not None and (not isinstance(period, int) or period < 1):
@@ -184,6 +196,7 @@ def check_model_files(
 
 def _check_train(settings: Settings) -> None:
     check_baseline(settings.get("baseline", "none"))
+    check_artifact_file(settings.get("artifact_file"))
     check_folder(settings.get("model_dir"), "--model_dir (MODEL_DIR)")
     check_period(settings.get("eval_period"))
     if {"total_steps", "relative_steps"} <= set(settings):

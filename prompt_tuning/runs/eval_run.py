@@ -16,6 +16,7 @@ import jax
 
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.runs import (
+    artifacts,
     compilation_cache,
     devices,
     early_checks,
@@ -39,6 +40,7 @@ def evaluate(
     summarize_config_fn: Callable[..., None] | None = None,
     fallback_init_rng: int | None = None,
     without_prompt: bool = True,
+    prompt_file: str | None = None,
 ) -> dict[str, Any]:
     """Evaluates checkpoints on a task, prints a table for each, writes upstream's files.
 
@@ -53,6 +55,7 @@ def evaluate(
       summarize_config_fn: called as `(output_dir)`.
       fallback_init_rng: seed of parameters that the checkpoint lacks; None is 0.
       without_prompt: evaluate the frozen model alone, too.
+      prompt_file: where the prompt's initializer reads it; an artifact is checked.
 
     Returns:
       The figures of `summary.json`: those of the last checkpoint.
@@ -83,9 +86,9 @@ def evaluate(
     figures: dict[str, Any] = {}
     for path in paths:
         config = dataclasses.replace(restore_checkpoint_cfg, path=path, mode="specific")
-        figures = _figures(model, evaluator, config, fallback_init_rng or 0)
+        figures = _figures(model, evaluator, config, fallback_init_rng or 0, prompt_file)
         if without_prompt:
-            figures |= _figures(model, plain, config, fallback_init_rng or 0, prompt=False)
+            figures |= _figures(model, plain, config, fallback_init_rng or 0, None, prompt=False)
         figures["wall_seconds"] = time.monotonic() - started
         figures["peak_memory_bytes"] = summary.peak_memory_bytes()
         os.makedirs(output_dir, exist_ok=True)
@@ -100,15 +103,19 @@ def evaluate(
     return figures
 
 
-def _figures(model, evaluator, config, seed: int, prompt: bool = True) -> dict[str, Any]:
+def _figures(
+    model, evaluator, config, seed: int, prompt_file: str | None, prompt: bool = True
+) -> dict[str, Any]:
     """What one checkpoint is worth, with its prompt or without."""
     shape = (1, _SHAPE_LENGTH)
+    artifacts.check_shape(prompt_file, model, config)
     initial = initialization.initial_parameters(
         model,
         {"encoder_input_tokens": shape, "decoder_input_tokens": shape},
         jax.random.PRNGKey(seed),
         config,
     )
+    artifacts.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
     params = jax.device_put(initial.params)
     extra = None if prompt else evaluation.no_prompt(model)
     found = evaluator.figures(params, initial.step, extra)

@@ -41,6 +41,7 @@ def infer(
     output_file: str = writers.STDOUT,
     label_words: tuple[str, ...] = (),
     settings: answer_settings.AnswerSettings | None = None,
+    prompt_file: str | None = None,
 ) -> int:
     """Answers every example and writes one JSON line for each.
 
@@ -61,6 +62,7 @@ def infer(
       output_file: for `input_file`; "-" is standard output.
       label_words: rank these instead of decoding.
       settings: prompts by name, labels of a file, search and sampling.
+      prompt_file: where the prompt's initializer reads it; an artifact is checked.
 
     Returns:
       How many examples were answered by this call.
@@ -77,7 +79,13 @@ def infer(
     rows, live = _rows(input_file, dataset_cfg, model, settings, mode == answers.SCORE)
     of_text = input_file is not None
     loaded = loaded_predictor.load(
-        model, dataset_cfg, restore_checkpoint_cfg, fallback_init_rng or 0, settings, of_text
+        model,
+        dataset_cfg,
+        restore_checkpoint_cfg,
+        fallback_init_rng or 0,
+        settings,
+        of_text,
+        prompt_file,
     )
     shard = itertools.islice(rows, shard_id, None, num_shards)
     output = answer_output.AnswerOutput(loaded.predictor, manner, shard, live)

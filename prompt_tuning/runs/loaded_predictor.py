@@ -11,7 +11,7 @@ import numpy as np
 from prompt_tuning.checkpoints import prompt_files
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.inference import predictor, prompt_bank
-from prompt_tuning.runs import answer_settings, initialization
+from prompt_tuning.runs import answer_settings, artifacts, initialization
 
 WINDOW = 1024  # Rows that are sorted by length together.
 
@@ -39,6 +39,7 @@ def load(
     init_seed: int,
     settings: answer_settings.AnswerSettings,
     report_bad_rows: bool,
+    prompt_file: str | None = None,
 ) -> LoadedPredictor:
     """Reads the model and the prompts.
 
@@ -49,14 +50,20 @@ def load(
       init_seed: of parameters that the checkpoint lacks.
       settings: prompts by name, search and sampling.
       report_bad_rows: see `predictor.Predictor`.
+      prompt_file: where the model's own prompt comes from; an artifact is checked, and so are
+        those among the prompts by name.
 
     Raises:
       ValueError, FileNotFoundError: a checkpoint or a prompt is not usable.
     """
+    artifacts.check_shape(prompt_file, model, restore)
     bank, hashes = _bank(model, settings)
     shape = {name: (1, 8) for name in ("encoder_input_tokens", "decoder_input_tokens")}
     rng = jax.random.PRNGKey(init_seed)
     initial = initialization.initial_parameters(model, shape, rng, restore)
+    artifacts.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
+    for path in settings.prompt_paths.values():  # Of any length.
+        artifacts.check_prompt_file(path, model, initial.fingerprint, {})
     lengths = (config.task_feature_lengths if config else None) or {}
     inputs_length, targets_length = lengths.get("inputs", 512), lengths.get("targets", 64)
     batch_size = config.batch_size if config else 32

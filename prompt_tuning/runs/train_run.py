@@ -18,6 +18,7 @@ import psutil
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.data import pipeline, task_report
 from prompt_tuning.runs import (
+    artifacts,
     baselines,
     compilation_cache,
     devices,
@@ -64,6 +65,8 @@ def train(
     baseline_learning_rate: float = 1e-3,
     final_eval_split: str | None = None,
     full_checkpoints: bool = False,
+    prompt_file: str | None = None,
+    artifact_file: str | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Trains the subset that the model's optimizer selects; T5X's `train.train`.
 
@@ -93,6 +96,8 @@ def train(
       baseline_learning_rate: of that; constant.
       final_eval_split: split of the table at the end; default that of `infer_eval_dataset_cfg`.
       full_checkpoints: checkpoints hold the frozen weights too, as T5X's; else what trains.
+      prompt_file: where the prompt's initializer reads it; an artifact is checked.
+      artifact_file: also write the trained prompt here, as one self-describing file.
 
     Returns:
       The last step, and the figures of `summary.json`.
@@ -103,6 +108,7 @@ def train(
     """
     del partitioner, get_dataset_fn, use_orbax, gc_period
     early_checks.check_baseline(baseline)
+    early_checks.check_artifact_file(artifact_file)
     early_checks.check_folder(model_dir, "--model_dir (MODEL_DIR)")
     early_checks.check_period(eval_period)
     early_checks.check_steps(total_steps, relative_steps)
@@ -111,7 +117,8 @@ def train(
     run = _Run(model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints)
     run.evaluator_cls = inference_evaluator_cls
     run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
-    run.initialize(checkpoint_cfg, total_steps, relative_steps)
+    artifacts.check_shape(prompt_file, model, checkpoint_cfg.restore)
+    run.initialize(checkpoint_cfg, total_steps, relative_steps, prompt_file)
     run.open_model_dir(summarize_config_fn)
     if run_eval_before_training:
         run.evaluate("untrained_prompt", "before training")
@@ -119,7 +126,7 @@ def train(
     run.evaluate_both()
     if baseline != "none":
         run.tune_model(baseline_learning_rate)
-    return run.last_step, run.report()
+    return run.last_step, run.report(artifact_file)
 
 
 class _Run:
@@ -168,11 +175,15 @@ class _Run:
             self.train_config, self.vocabulary, length_buckets=LENGTH_BUCKETS
         )
 
-    def initialize(self, config, total_steps, relative_steps) -> None:
+    def initialize(self, config, total_steps, relative_steps, prompt_file) -> None:
         """Parameters, training state, and the newest checkpoint of MODEL_DIR if there is one."""
         self.initial = initialization.initial_parameters(
             self.model, self.batches.input_shapes, self.init_rng, config.restore
         )
+        artifacts.check_prompt_file(
+            prompt_file, self.model, self.initial.fingerprint, self.initial.params
+        )
+        self.base_model = str(config.restore.path) if config.restore else ""
         self.last_step = _last_step(self.initial.step, total_steps, relative_steps)
         self.trainer = self.trainer_cls(self.model, self.model.optimizer_def, rng=self.trainer_rng)
         self.state, self.frozen = self.trainer.init_state(self.initial.params, self.initial.step)
@@ -321,8 +332,8 @@ class _Run:
         extra = evaluation.no_prompt(self.model)
         self.evaluate("model_tuning", "whole model tuned, no prompt", tuned, extra)
 
-    def report(self) -> dict[str, Any]:
-        """Writes summary.json and prints the table; returns the figures."""
+    def report(self, artifact_file: str | None = None) -> dict[str, Any]:
+        """Writes summary.json and the artifact, prints the table; returns the figures."""
         trained = _count(self.state.params)
         self.figures |= {
             "task": self.train_config.mixture_or_task_name,
@@ -339,16 +350,39 @@ class _Run:
         }
         self.figures["prompt_file"] = os.path.abspath(self.prompt_file())
         path = summary.write(self.model_dir, self.figures)
+        notes = [f"prompt:  {self.prompt_file()}"]
+        if artifact_file:
+            self.write_artifact(artifact_file)
+            notes.append(f"artifact: {artifact_file}")
         summary.show(
             self.figures,
             [
-                f"prompt:  {self.prompt_file()}",
+                *notes,
                 f"figures: {path}",
                 "next:    echo 'your text' | tools/bazel run //prompt_tuning:infer -- "
                 f"--model_dir={self.model_dir} --input_file=-",
             ],
         )
         return self.figures
+
+    def write_artifact(self, path: str) -> None:
+        """Writes the one prompt that was trained, with what it belongs to."""
+        artifacts.write(
+            path,
+            trained=self.state.params,
+            model=self.model,
+            base_fingerprint=self.initial.fingerprint,
+            base_model=os.path.basename(self.base_model.rstrip("/")),
+            embedding=self.initial.params["token_embedder/embedding"],
+            figures=self.figures,
+            recipe={
+                "train_steps": self.last_step - self.initial.step,
+                "batch_size": self.train_config.batch_size,
+                "learning_rate": float(self.trainer.learning_rate_fn(self.last_step)),
+                "random_seed": self.random_seed,
+                "first_step": self.initial.step,
+            },
+        )
 
     def prompt_file(self) -> str:
         """The trained parameter as a numpy file; the folder, where there are several."""

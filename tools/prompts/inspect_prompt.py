@@ -22,8 +22,9 @@ from absl import app, flags
 
 from data_ops import vocabulary
 from prompt_tuning.checkpoints import paths, prompt_files, t5x_format
+from prompt_tuning.prompts import prompt_geometry
 from tools.checkpoints import command_line, variables
-from tools.prompts import prompt_geometry, prompt_page
+from tools.prompts import prompt_page
 
 PROMPT = flags.DEFINE_multi_string("prompt", None, "NAME=PATH of a prompt; may be repeated.")
 INITIAL = flags.DEFINE_multi_string(

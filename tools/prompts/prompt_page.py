@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tools.prompts import prompt_geometry
+from prompt_tuning.prompts import prompt_geometry
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from tools.prompts import prompt_geometry, prompt_page
+from prompt_tuning.prompts import prompt_geometry
+from tools.prompts import prompt_page
 
 SVG = "{http://www.w3.org/2000/svg}"
 

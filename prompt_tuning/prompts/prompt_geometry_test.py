@@ -6,7 +6,7 @@ from absl.testing import absltest, parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.prompts import prompt_geometry
+from prompt_tuning.prompts import prompt_geometry
 
 
 def cosine(a, b):
