@@ -87,10 +87,10 @@ def seqios(path: str, model: str, lengths: dict[str, int], batch_size: int) -> B
     dataset = seqio.get_dataset(
         name,
         lengths,
-        "train",
+        seqio.EncDecFeatureConverter(pack=False),
+        dataset_split="train",
         shuffle=False,
         num_epochs=1,
-        feature_converter=seqio.EncDecFeatureConverter(pack=False),
     )
     return dataset.batch(batch_size).as_numpy_iterator()
 

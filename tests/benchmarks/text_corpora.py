@@ -25,7 +25,7 @@ import textwrap
 from collections.abc import Iterator
 
 # Where Debian and Python keep text, and what it is called there.
-_ROOTS = [
+ROOTS = [
     "/usr/share/doc",
     "/usr/share/man",
     "/usr/lib/python3",
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, required=True, help="a folder")
     parser.add_argument("--megabytes", type=float, default=20, help="of each corpus, at most")
     parser.add_argument("--all_megabytes", type=float, default=0, help="of all.txt")
-    parser.add_argument("--roots", nargs="+", default=_ROOTS, help="folders to search")
+    parser.add_argument("--roots", nargs="+", default=ROOTS, help="folders to search")
     arguments = parser.parse_args()
     make(arguments.output, arguments.megabytes, arguments.all_megabytes, arguments.roots)
 

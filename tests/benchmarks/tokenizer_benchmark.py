@@ -2,7 +2,9 @@
 """Times the tokenizer and its peers side by side and prints a table; draws it, too.
 
     tools/bazel run //tests/benchmarks:tokenizer_benchmark -- --model=$PWD/spiece.model \
-        --corpus=prose=$PWD/prose.txt --corpus=lines=$PWD/lines.txt --markdown=$PWD/table.md
+        --markdown=$PWD/table.md --svg=$PWD/chart.svg
+
+The corpora are made of the machine's own text (text_corpora.py) unless --corpus names others.
 
 The peers need an environment of their own (//third_party/benchmark_peers), so each environment and
 number of threads is a process of its own (tokenizer_peers.py), and this one lets them take turns:
@@ -21,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 from typing import Any
+
+from tests.benchmarks import text_corpora
 
 HERE = "here"
 PEERS = "peers"
@@ -192,10 +196,15 @@ def _corpus(text: str) -> tuple[str, str]:
     return name, path
 
 
+def _make_corpora(folder: pathlib.Path) -> list[tuple[str, str]]:
+    text_corpora.make(folder, megabytes=20, all_megabytes=0, roots=text_corpora.ROOTS)
+    return [(path.stem, str(path)) for path in sorted(folder.iterdir(), reverse=True)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", required=True, help="a .model file")
-    parser.add_argument("--corpus", type=_corpus, action="append", required=True, help="name=path")
+    parser.add_argument("--corpus", type=_corpus, action="append", help="name=path")
     parser.add_argument("--peers_python", help="the interpreter of the peers' environment")
     parser.add_argument("--peers_python_file", help="a file that names it; Bazel passes that")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -203,12 +212,12 @@ def main() -> None:
     parser.add_argument("--markdown", help="file to write the tables to")
     parser.add_argument("--svg", help="file to write the chart to")
     arguments = parser.parse_args()
-    corpora = dict(arguments.corpus)
     peers_python = arguments.peers_python
     if not peers_python and arguments.peers_python_file:
         peers_python = pathlib.Path(arguments.peers_python_file).read_text().strip()
 
     with tempfile.TemporaryDirectory() as scratch:
+        corpora = dict(arguments.corpus or _make_corpora(pathlib.Path(scratch)))
         tokenizer_json = os.path.join(scratch, "tokenizer.json")
         pythons = {HERE: sys.executable}
         if peers_python:
