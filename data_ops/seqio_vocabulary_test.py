@@ -130,6 +130,19 @@ class SeqioVocabularyTest(parameterized.TestCase):
         for left, right in zip(ours, theirs, strict=True):
             self.assertEqual(_listed(left), _listed(right))
 
+    def test_iterators_are_checkpointable(self):
+        dataset = tf.data.Dataset.from_tensor_slices(_TEXTS).map(self.ours.encode_tf)
+        iterator = iter(dataset)
+        for _ in range(3):
+            next(iterator)
+        prefix = os.path.join(self.create_tempdir().full_path, "position")
+        path = tf.train.Checkpoint(iterator=iterator).write(prefix)
+        rest = [row.numpy().tolist() for row in iterator]
+        again = iter(dataset)
+        tf.train.Checkpoint(iterator=again).read(path)
+        self.assertEqual([row.numpy().tolist() for row in again], rest)
+        self.assertLen(rest, len(_TEXTS) - 3)
+
 
 class IdentityTest(absltest.TestCase):
     def test_equality_with_every_class_of_vocabulary(self):
