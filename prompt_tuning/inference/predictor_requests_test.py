@@ -4,9 +4,11 @@
 import functools
 import itertools
 
+import hypothesis
 import jax
 import numpy as np
 from absl.testing import absltest, parameterized
+from hypothesis import strategies
 
 from prompt_tuning.inference import compilations, predictor, prompt_bank, toy_predictor
 from prompt_tuning.models import decoding
@@ -72,6 +74,23 @@ class MixedPromptsTest(parameterized.TestCase):
             np.testing.assert_allclose(
                 scores[places], alone.score_labels(texts, LABELS), atol=TOLERANCE
             )
+
+    @hypothesis.settings(max_examples=15, deadline=None)
+    @hypothesis.given(
+        strategies.lists(
+            strategies.tuples(strategies.sampled_from("abcd"), strategies.integers(1, 29)),
+            min_size=1,
+            max_size=9,
+        )
+    )
+    def test_any_mixture_answers_as_its_prompts_alone(self, mixture):
+        names, lengths = zip(*mixture, strict=True)
+        texts = toy_predictor.make_texts(lengths, seed=sum(lengths))
+        rows = [Request(text, name) for text, name in zip(texts, names, strict=True)]
+        for answer, row in zip(self.mixed.predict(rows), rows, strict=True):
+            expected = self.single.with_prompt(self.prompt(row.prompt)).predict([row.text])[0]
+            self.assertEqual(answer.text, expected.text)
+            self.assertAlmostEqual(answer.score, expected.score, delta=TOLERANCE)
 
     def test_the_prompt_matters(self):
         text = "words"
