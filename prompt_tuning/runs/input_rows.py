@@ -38,7 +38,8 @@ def sniffed(line: bytes, files: dataset_config.FileTask | None) -> str:
     """Which of FORMATS begins with `line`.
 
     A JSON object begins JSONL. A header begins TSV or CSV: a line that names the columns that make
-    the text or, where none are set, the column of the label beside others. All else is lines.
+    the text or, where none are set, that of the label or of the prompt beside others. All else is
+    lines.
     """
     columns = files or dataset_config.FileTask()
     try:
@@ -60,7 +61,7 @@ def _is_header(cells: list[str], columns: dataset_config.FileTask) -> bool:
     fields = row_format.template_parts(template) if template else []
     wanted = {str(name) for name in columns.text_columns} | {name for _, name in fields if name}
     if not wanted:
-        return len(cells) > 1 and columns.label_column in cells
+        return len(cells) > 1 and not {columns.label_column, PROMPT_COLUMN}.isdisjoint(cells)
     return wanted <= set(cells)
 
 

@@ -65,6 +65,10 @@ class InputRowsTest(parameterized.TestCase):
     def test_format_by_the_first_line(self, line, fields, expected):
         self.assertEqual(input_rows.sniffed(line, dataset_config.FileTask(**fields)), expected)
 
+    def test_a_header_that_names_the_prompts(self):
+        self.assertEqual(input_rows.sniffed(b"text\tprompt\n", None), "tsv")
+        self.assertEqual(input_rows.sniffed(b"prompt\n", None), "lines")
+
     def test_rows_of_a_stream(self):
         stream = io.BytesIO(b"text\tlabel\nfirst\tno\n\nragged\nlast\tyes\n")
         rows = list(input_rows.of_table("-", None, None, False, "tsv", stream))
