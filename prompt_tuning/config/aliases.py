@@ -59,7 +59,10 @@ TABLE: dict[str, dict[str, str]] = {
     ),
     "t5x.adafactor": _ADAFACTOR,
     "t5x.optimizers": _OPTIMIZERS,
-    "t5x.trainer": _same_names(f"{_TRAINING}.trainer", "Trainer"),
+    "t5x.trainer": {
+        **_same_names(f"{_TRAINING}.actions", "EarlyStoppingAction TerminateOnNanAction"),
+        **_same_names(f"{_TRAINING}.trainer", "Trainer"),
+    },
     "t5x.checkpoints": _same_names(f"{_CONFIG}.checkpoint_config", "Checkpointer"),
     "t5x.gin_utils": _same_names(
         f"{_CONFIG}.gin_functions", "bool_fn string_split_fn sum_fn summarize_gin_config"

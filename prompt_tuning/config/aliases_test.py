@@ -22,7 +22,7 @@ _PROMISED = {
     "t5x.partitioning": "PjitPartitioner standard_logical_axis_rules",
     "t5x.adafactor": "Adafactor HParamMap standard_logical_factor_rules",
     "t5x.optimizers": "MultiOptimizer",
-    "t5x.trainer": "Trainer",
+    "t5x.trainer": "Trainer EarlyStoppingAction TerminateOnNanAction",
     "t5x.decoding": "beam_search temperature_sample",
     "t5x.checkpoints": "Checkpointer",
     "t5x.gin_utils": "summarize_gin_config sum_fn bool_fn string_split_fn",

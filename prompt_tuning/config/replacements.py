@@ -37,10 +37,6 @@ _TABLE = {
     },
     "t5x.trainer": {
         "WeightMetricsComputer MetricsManager": _RUN_DOES_IT,
-        "EarlyStoppingAction TerminateOnNanAction": (
-            "a loss that is not finite ends the run; choose the step by inference_eval and its "
-            "numpy prompt"
-        ),
     },
     "seqio": {
         "get_dataset get_mixture_or_task": _RUN_DOES_IT,

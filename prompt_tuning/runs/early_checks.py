@@ -194,11 +194,17 @@ def check_model_files(
         )
 
 
+def check_training(model_dir: str | None, baseline: Any, eval_period: Any) -> None:
+    """The settings of a training run but for its steps; ValueError as the functions called."""
+    check_baseline(baseline)
+    check_folder(model_dir, "--model_dir (MODEL_DIR)")
+    check_period(eval_period)
+
+
 def _check_train(settings: Settings) -> None:
-    check_baseline(settings.get("baseline", "none"))
+    given = (settings.get("model_dir"), settings.get("baseline", "none"))
+    check_training(*given, settings.get("eval_period"))
     check_artifact_file(settings.get("artifact_file"))
-    check_folder(settings.get("model_dir"), "--model_dir (MODEL_DIR)")
-    check_period(settings.get("eval_period"))
     if {"total_steps", "relative_steps"} <= set(settings):
         check_steps(settings["total_steps"], settings["relative_steps"])
     if config := settings.get("train_dataset_cfg"):

@@ -37,7 +37,13 @@ def no_prompt(model: Any) -> dict[str, jax.Array]:
 
 
 class SplitEvaluator:
-    """One split of a task, prepared once, and the compiled functions of a model."""
+    """One split of a task, prepared once, and the compiled functions of a model.
+
+    Attributes:
+      task: name of the task or mixture.
+      split: of it.
+      latest_metrics: what `metrics` returned last; {} before.
+    """
 
     def __init__(
         self,
@@ -65,6 +71,7 @@ class SplitEvaluator:
         tasks.from_config(config, vocabulary)
         self.task, self.split = config.mixture_or_task_name, split or config.split
         self._vocabulary = vocabulary
+        self.latest_metrics: dict[str, dict[str, float]] = {}
         self._batch_size = config.batch_size
         lengths = config.task_feature_lengths
         self._max_inputs = lengths["inputs"] if lengths else _EVALUATION_BUCKETS[-1]
@@ -101,7 +108,10 @@ class SplitEvaluator:
         def score_labels(texts, labels):
             return self._score_texts(params, texts, labels, extra)
 
-        return self._evaluator.evaluate(predict, score_labels, step=step, score_fn=score)
+        self.latest_metrics = self._evaluator.evaluate(
+            predict, score_labels, step=step, score_fn=score
+        )
+        return self.latest_metrics
 
     def figures(
         self, params: Mapping[str, jax.Array], step: int, extra: Mapping[str, Any] | None = None

@@ -54,6 +54,7 @@ class PeriodicEvaluation:
         self._evaluator, self._batches, self._num_batches = evaluator, batches, num_batches
         self._writer: metrics_writer.MetricsWriter | None = None
         self.latest: dict[str, float] | None = None
+        self._losses: dict[str, dict[str, float]] = {}
 
     def __call__(self, state: TrainState, step: int) -> None:
         texts = []
@@ -75,6 +76,11 @@ class PeriodicEvaluation:
         """
         return self._evaluator is None or self._evaluator.rewind(step)
 
+    def metrics_by_task(self) -> dict[str, Mapping[str, Mapping[str, Any]]]:
+        """{mode of T5X's actions: {task: {metric: value}}} of the last call."""
+        decoded = self._evaluator.latest_metrics if self._evaluator else {}
+        return {"TRAIN_EVAL": self._losses, "INFER_EVAL": decoded}
+
     def _teacher_forced(self, state: TrainState, step: int) -> dict[str, float]:
         sums: dict[str, float] = {}
         for _, batch in zip(range(self._num_batches), self._batches(), strict=False):
@@ -82,6 +88,7 @@ class PeriodicEvaluation:
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
         scalars = train_metrics.summarize(sums, 1) if sums else {}
+        self._losses = {self._evaluator.task if self._evaluator else "validation": scalars}
         if self._writer is None:
             name = self._evaluator.task[:_MAX_NAME] if self._evaluator else "validation"
             folder = os.path.join(self._model_dir, "training_eval", name)

@@ -18,6 +18,10 @@ class FakeEvaluator:
         self.calls.append((sorted(params), step))
         return {"accuracy": step / 100, "exact_match": 0.25}
 
+    @property
+    def latest_metrics(self):
+        return {"reviews": {"accuracy": 50.0}}
+
     def rewind(self, step):
         return step == 50
 
@@ -68,6 +72,14 @@ class PeriodicEvaluationTest(absltest.TestCase):
         self.assertTrue(evaluation.is_done(50))
         self.assertFalse(evaluation.is_done(100))
         self.assertTrue(self.make().is_done(100))
+
+    def test_metrics_for_actions(self):
+        evaluation = self.make(evaluator=FakeEvaluator(), batches=lambda: iter([{"loss": 4.0}]))
+        evaluation(self.state(), 50)
+        found = evaluation.metrics_by_task()
+        self.assertEqual(found["INFER_EVAL"], {"reviews": {"accuracy": 50.0}})
+        self.assertEqual(found["TRAIN_EVAL"]["reviews"]["loss"], 4.0)
+        self.assertEqual(self.make().metrics_by_task(), {"TRAIN_EVAL": {}, "INFER_EVAL": {}})
 
     def test_nothing_to_evaluate_says_nothing(self):
         self.make()(self.state(), 50)

@@ -9,7 +9,7 @@ The signature is T5X's, because gin files bind it. What is specific to a part li
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -29,6 +29,7 @@ from prompt_tuning.runs import (
     periodic_evaluation,
     summary,
 )
+from prompt_tuning.training import actions as actions_lib
 from prompt_tuning.training import checkpointing, loop, metrics_writer, progress, subset
 from prompt_tuning.training import trainer as trainer_lib
 
@@ -61,6 +62,8 @@ def train(
     run_eval_before_training: bool = False,
     use_orbax: bool = False,
     gc_period: int = 0,
+    actions: Mapping[str, Sequence[actions_lib.Action]] | None = None,
+    concurrent_metrics: bool = True,
     baseline: str = "none",
     baseline_learning_rate: float = 1e-3,
     final_eval_split: str | None = None,
@@ -88,10 +91,10 @@ def train(
       use_hardware_rng: JAX's faster, device-specific generator; None as seed implies it.
       summarize_config_fn: called as `(model_dir, writer, step)`.
       inference_evaluator_cls: `seqio.Evaluator` of gin files: how much is evaluated and written.
-      get_dataset_fn: accepted for T5X's files, without effect.
       run_eval_before_training: also evaluate the fresh prompt.
-      use_orbax: accepted for T5X's files; checkpoints are written in T5X's native format.
-      gc_period: accepted for T5X's files, without effect.
+      get_dataset_fn, use_orbax, gc_period, concurrent_metrics: accepted for T5X's files, without
+        effect; checkpoints are written in T5X's native format, metrics are there at once.
+      actions: {"TRAIN_EVAL" or "INFER_EVAL": what may end the training after such an evaluation}.
       baseline: "none", or "model_tuning" to also train all weights on the same batches.
       baseline_learning_rate: of that; constant.
       final_eval_split: split of the table at the end; default that of `infer_eval_dataset_cfg`.
@@ -106,16 +109,15 @@ def train(
       ValueError, FileNotFoundError: a setting, a file or a checkpoint is not usable.
       KeyboardInterrupt: the run was interrupted, after its state was saved.
     """
-    del partitioner, get_dataset_fn, use_orbax, gc_period
-    early_checks.check_baseline(baseline)
+    del partitioner, get_dataset_fn, use_orbax, gc_period, concurrent_metrics
+    actions_lib.check(actions)
+    early_checks.check_training(model_dir, baseline, eval_period)
     early_checks.check_artifact_file(artifact_file)
-    early_checks.check_folder(model_dir, "--model_dir (MODEL_DIR)")
-    early_checks.check_period(eval_period)
     early_checks.check_steps(total_steps, relative_steps)
     compilation_cache.enable()
     devices.check()
     run = _Run(model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints)
-    run.evaluator_cls = inference_evaluator_cls
+    run.evaluator_cls, run.actions = inference_evaluator_cls, dict(actions or {})
     run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
     artifacts.check_shape(prompt_file, model, checkpoint_cfg.restore)
     run.initialize(checkpoint_cfg, total_steps, relative_steps, prompt_file)
@@ -144,6 +146,7 @@ class _Run:
         self.display = progress.make_progress()
         self.figures: dict[str, Any] = {"random_seed": random_seed}
         self.evaluator_cls: Any = None
+        self.actions: dict[str, Sequence[actions_lib.Action]] = {}
         # As T5X: one key for fresh parameters, one that every step's dropout is folded from.
         self.init_rng, self.trainer_rng = jax.random.split(_key(random_seed, use_hardware_rng))
 
@@ -266,6 +269,7 @@ class _Run:
             eval_period=eval_period,
             eval_fn=self.periodic,
             is_evaluated=self.periodic.is_done,
+            stop_fn=self.is_stopped_by_an_action,
             stats_period=stats_period,
             checkpoint_manager=self.manager,
             full_checkpoints=self.full_checkpoints,
@@ -273,6 +277,9 @@ class _Run:
             writer=self.writer,
         )
         self.state = result.state
+        if result.stopped_early:
+            self.last_step = int(self.state.step)
+            self.display.note(f"training ends early, at step {self.last_step}")
         if result.interrupted:
             raise KeyboardInterrupt(
                 f"{result.interrupted}: stopped at step {int(self.state.step)}, which is saved in "
@@ -287,6 +294,12 @@ class _Run:
         else:
             self.display.note(f"step {self.last_step} was reached before; nothing to train")
             self.figures |= summary.times(self.model_dir)
+
+    def is_stopped_by_an_action(self, state) -> bool:
+        """Asks all actions, because each keeps its own record."""
+        found = self.periodic.metrics_by_task()
+        answers = [a.run(state, found[mode]) for mode in self.actions for a in self.actions[mode]]
+        return any(answers)
 
     def teacher_forced_batches(self, config) -> Callable[[], pipeline.BatchIterator] | None:
         """Makes the batches of one teacher-forced evaluation; always the same ones."""

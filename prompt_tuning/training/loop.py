@@ -83,7 +83,7 @@ class _Loop:
         self.manager: checkpointing.CheckpointManager | None = parts["checkpoint_manager"]
         self.progress, self.writer = parts["progress"], parts["writer"]
         self.eval_fn, self.eval_period = parts["eval_fn"], parts["eval_period"]
-        self.is_evaluated = parts["is_evaluated"]
+        self.is_evaluated, self.stop_fn = parts["is_evaluated"], parts["stop_fn"]
         self.stats_period, self.data_position = parts["stats_period"], parts["data_position"]
         self.full_checkpoints = parts["full_checkpoints"]
         self.start_time = time.monotonic()
@@ -180,6 +180,7 @@ class _Loop:
 
     def evaluate(self) -> None:
         stop = bool(self.eval_fn(self.state, self.step))
+        stop = bool(self.stop_fn is not None and self.stop_fn(self.state)) or stop
         self.stopped_early = stop and self.step < self.total_steps
         if self.stopped_early:
             self.save()
@@ -234,6 +235,7 @@ def run_training(
     eval_period: int | None = None,
     eval_fn: EvalFn | None = None,
     is_evaluated: Callable[[int], bool] | None = None,
+    stop_fn: Callable[[TrainState], bool] | None = None,
     stats_period: int | None = None,
     checkpoint_manager: checkpointing.CheckpointManager | None = None,
     full_checkpoints: bool = False,
@@ -254,6 +256,7 @@ def run_training(
         ends the training.
       is_evaluated: asked once, for the step that the state is at: whether an earlier process has
         evaluated it already. If not, and it was due, the loop begins with that; default: it has.
+      stop_fn: called after `eval_fn`; a true result ends the training, too.
       stats_period: steps between two fetches of metrics; default: eval_period, at most 100.
       checkpoint_manager: saves before the first step, when due, and at the end.
       full_checkpoints: save the frozen parameters, too.
@@ -288,6 +291,7 @@ def run_training(
         eval_fn=eval_fn,
         eval_period=eval_period,
         is_evaluated=is_evaluated,
+        stop_fn=stop_fn,
         stats_period=stats_period or min(eval_period or math.inf, _DEFAULT_STATS_PERIOD),
         checkpoint_manager=checkpoint_manager,
         full_checkpoints=full_checkpoints,

@@ -197,6 +197,16 @@ class RhythmTest(TestCase):
         )
         self.assertEqual((result.steps, result.stopped_early), (0, True))
 
+    def test_what_judges_an_evaluation_can_end_the_training(self):
+        calls = []
+        result = self.run_loop(
+            100,
+            eval_period=5,
+            eval_fn=lambda state, step: calls.append(step),
+            stop_fn=lambda state: int(state.step) >= 10,
+        )
+        self.assertEqual((result.steps, result.stopped_early, calls), (10, True, [5, 10]))
+
     def test_checkpoints_before_the_first_step_when_due_and_at_the_end(self):
         recorder = Recorder()
         self.run_loop(110, 3, checkpoint_manager=self.manager(50, first_step=3), progress=recorder)
