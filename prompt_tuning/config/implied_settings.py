@@ -123,7 +123,8 @@ def _is_huggingface(path: str) -> bool:
 
 def _prompt_bindings(given, statements: gin_files.Statements) -> list[str]:
     """The length of the prompt to use, where no flag says it."""
-    path = given.get("prompt_file") or given.get("model_dir")
+    named = [text.partition("=")[2] for text in given.get("prompt") or ()]
+    path = next(iter(named), None) or given.get("prompt_file") or given.get("model_dir")
     if not path or given.get("prompt_length") is not None:
         return []
     if not gin_checks.has_key(statements, _LENGTH) or not os.path.exists(path):
