@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from prompt_tuning.checkpoints import (
+    best_step,
     paths,
     peft_adapter,
     prompt_artifact,
@@ -41,9 +42,9 @@ def read_prompt(path: str | os.PathLike[str]) -> np.ndarray:
 
     Args:
       path: an npy file (the suffix may be left out), a folder of
-        `numpy_checkpoints/checkpoint_<step>`, a model directory (its latest numpy prompt), a T5X
-        checkpoint with one parameter whose name contains `prompt`, a PEFT adapter of one task, or a
-        prompt artifact.
+        `numpy_checkpoints/checkpoint_<step>`, a model directory (its best numpy prompt where the run
+        kept one, else its latest), a T5X checkpoint with one parameter whose name contains
+        `prompt`, a PEFT adapter of one task, or a prompt artifact.
 
     Returns:
       float32 [P, H]. bfloat16 is read from the two-byte void type that numpy writes for it.
@@ -139,7 +140,9 @@ def _find(path: str) -> tuple[str, np.ndarray]:
     folder = path if is_numpy_folder else paths.join(path, NUMPY_FOLDER)
     steps = _steps_in(folder)
     if steps:
-        return _from_numpy_folder(step_directories.step_directory(folder, steps[-1]))
+        best = (best_step.read(path) or {}).get("best_step")
+        step = best if best in steps else steps[-1]
+        return _from_numpy_folder(step_directories.step_directory(folder, step))
     try:
         step_directories.resolve(path)
     except (FileNotFoundError, ValueError):

@@ -29,6 +29,8 @@ class FileTask:
         label_words: accepted labels in order; empty takes the target as text [LABEL_WORDS].
         input_template: `str.format` template over the columns, or None [INPUT_TEMPLATE].
         add_inputs_eos: end the inputs with EOS, as T5's tasks do [INPUTS_EOS].
+        label_scores_per_token: compare labels by their log-likelihood divided by their number of
+            tokens, instead of the whole [LABEL_SCORES_PER_TOKEN].
         skip_bad_rows: count rows that cannot be used and go on, instead of stopping
             [SKIP_BAD_ROWS].
     """
@@ -42,6 +44,7 @@ class FileTask:
     input_template: str | None = None
     add_inputs_eos: bool = True
     skip_bad_rows: bool = False
+    label_scores_per_token: bool = False
 
     def __post_init__(self) -> None:
         for field, macro in (("text_columns", "TEXT_COLUMNS"), ("label_words", "LABEL_WORDS")):

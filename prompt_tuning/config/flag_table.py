@@ -151,6 +151,33 @@ TABLE: tuple[FriendlyFlag, ...] = (
         "INPUT_TEMPLATE",
     ),
     _flag(
+        "label_scores_per_token",
+        "boolean",
+        "Compare labels by their log-likelihood for each token, so that long ones are not at a "
+        "disadvantage.",
+        "false",
+        "LABEL_SCORES_PER_TOKEN",
+        programs=(TRAIN, EVALUATE),
+    ),
+    _flag(
+        "prompts",
+        "list",
+        "Several prompts to compare, comma-separated, each as --prompt_file or a --model_dir.",
+        "the one of --prompt_file",
+        "PROMPTS",
+        Target("PROMPT_FILE", lambda paths: repr(paths[0])),
+        programs=(EVALUATE,),
+    ),
+    _flag(
+        "tasks",
+        "list",
+        "Several tasks to compare prompts on, comma-separated.",
+        "the one of --task",
+        "TASKS",
+        Target("MIXTURE_OR_TASK_NAME", lambda names: repr(names[0])),
+        programs=(EVALUATE,),
+    ),
+    _flag(
         "skip_bad_rows",
         "boolean",
         "Leave out and count rows that cannot be used, instead of stopping at the first.",
@@ -283,6 +310,23 @@ TABLE: tuple[FriendlyFlag, ...] = (
         "How many checkpoints to keep; all numpy prompts stay.",
         "1",
         "utils.SaveCheckpointConfig.keep",
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "best_metric",
+        "string",
+        "Keep and report the prompt that is best by this on the validation examples: accuracy, "
+        "auc, exact_match, loss, or a metric of the task.",
+        "none: the last prompt",
+        "BEST_METRIC",
+        programs=(TRAIN,),
+    ),
+    _flag(
+        "early_stopping",
+        "integer",
+        "End after so many evaluations without a better --best_metric.",
+        "never",
+        "EARLY_STOPPING",
         programs=(TRAIN,),
     ),
     _flag(

@@ -28,7 +28,8 @@ class FriendlyFlagsTest(parameterized.TestCase):
                 "prompt_file prompt_string label_words train_steps batch_size learning_rate seed "
                 "dropout_rate activation_dtype inputs_length targets_length eval_period "
                 "checkpoint_period keep train_file validation_file test_file text_column "
-                "label_column input_template skip_bad_rows baseline artifact_file task".split()
+                "label_column input_template skip_bad_rows label_scores_per_token best_metric "
+                "early_stopping baseline artifact_file task".split()
             ),
         )
 

@@ -11,7 +11,7 @@ import os
 import sys
 import textwrap
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -60,12 +60,17 @@ class Program:
         entry_point: the function that the gin files configure: "train", "evaluate" or "infer".
         summary: what it does, for the help text.
         examples: worked commands, (what it is for, command).
+        report: called with the arguments that the entry point would get; the program prints what
+            it returns and does not call the entry point.
+        assumed: {macro: gin text} of macros that may be required and do not matter to the report.
     """
 
     name: str
     entry_point: str
     summary: str
     examples: Sequence[tuple[str, str]]
+    report: Callable[[Mapping[str, Any]], str] | None = None
+    assumed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def usage(program: Program) -> str:
@@ -106,6 +111,7 @@ def configuration(
     gin_file: Sequence[str] | None,
     gin_bindings: Sequence[str],
     gin_search_paths: Sequence[str],
+    assumed: Mapping[str, str] | None = None,
 ) -> Configuration:
     """Combines the friendly flags with the gin flags, and checks the text of the result.
 
@@ -115,6 +121,7 @@ def configuration(
         gin_file: exactly the files to read, or None for those of --model.
         gin_bindings: the user's bindings; they win.
         gin_search_paths: folders to look in before this project's.
+        assumed: {macro: gin text} for those of the files' macros that have no value.
 
     Raises:
         ValueError, FileNotFoundError: the first mistake, in one sentence.
@@ -130,6 +137,11 @@ def configuration(
         if friendly_flags.is_demonstration(entry_point, given):
             bindings.append(f"MODEL_DIR = {friendly_flags.new_run_dir()!r}")
     statements = gin_files.read(files, (), paths)
+    bindings += [
+        f"{macro} = {text}"
+        for macro, text in (assumed or {}).items()
+        if gin_checks.has_key(statements, macro)
+    ]
     bindings += friendly_flags.bindings(entry_point, given, statements)
     statements = gin_files.read(files, [*bindings, *gin_bindings], paths)
     bindings += implied_settings.bindings(entry_point, given, statements)
@@ -210,6 +222,7 @@ def _run(program: Program, argv: Sequence[str]) -> None:
         flags.FLAGS.gin_file,
         flags.FLAGS.gin_bindings,
         flags.FLAGS.gin_search_paths,
+        program.assumed,
     )
     check_early(program.entry_point, chosen.statements)
     _apply_data_flags()
@@ -217,7 +230,10 @@ def _run(program: Program, argv: Sequence[str]) -> None:
         {name: flags.FLAGS[name].value for name in process_flags.PROCESS_FLAGS}
     )
     gin_flags.parse_gin(chosen.files, chosen.bindings, chosen.search_paths)
-    if flags.FLAGS.dry_run:
+    if program.report is not None:
+        function = gin_flags.entry_point_function(program.entry_point)
+        print(program.report(gin.get_bindings(function)))
+    elif flags.FLAGS.dry_run:
         _dry_run(program.entry_point)
     else:
         gin_flags.configured(program.entry_point)()

@@ -2,6 +2,7 @@
 """Tests of the three programs: command lines of users and what they get for them."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -152,12 +153,12 @@ class RunTest(absltest.TestCase):
         self.enter_context(mock.patch.object(program, "_REPORT", __name__))
         self.enter_context(mock.patch.object(os, "chdir"))
 
-    def run_program(self, *args):
+    def run_program(self, *args, of=_PROGRAM):
         """Returns exit code, standard output, standard error, and the calls of the run."""
         out, err = io.StringIO(), io.StringIO()
         quiet = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
         with flagsaver.flagsaver(), quiet[0], quiet[1]:
-            code = program.run(_PROGRAM, ["train", f"--gin_file={self.gin_file}", *args])
+            code = program.run(of, ["train", f"--gin_file={self.gin_file}", *args])
         return code, out.getvalue(), err.getvalue(), _calls
 
     def test_the_function_is_called_with_what_gin_and_flags_bind(self):
@@ -176,6 +177,18 @@ class RunTest(absltest.TestCase):
         self.assertIn("train_script.train.total_steps = %TRAIN_STEPS", out)
         self.assertNotIn("UNUSED", out)
         self.assertEndsWith(out, "report of ['model_dir', 'total_steps']\n")
+
+    def test_a_report_is_printed_in_place_of_the_call(self):
+        shows = dataclasses.replace(
+            _PROGRAM,
+            report=lambda settings: f"{settings['model_dir']} {settings['total_steps']}",
+            assumed={"MODEL_DIR": "'.'", "NO_MACRO_OF_THE_FILES": "1"},
+        )
+        code, out, err, calls = self.run_program(of=shows)
+        self.assertEqual((code, out, err, calls), (0, ". 3\n", "", []))
+        gin.clear_config()
+        _, out, _, _ = self.run_program("--model_dir=m", of=shows)
+        self.assertEqual(out, "m 3\n")
 
     def test_mistakes_that_the_run_finds(self):
         for error in (ValueError("a\n  b"), FileNotFoundError("a b"), PermissionError("a b")):

@@ -29,6 +29,7 @@ _CARRIED = (
     "label_column",
     "label_words",
     "input_template",
+    "label_scores_per_token",
     "skip_bad_rows",
 )
 _PATHS = ("initial_checkpoint", "vocabulary", "train_file", "validation_file", "test_file")

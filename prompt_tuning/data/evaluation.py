@@ -125,6 +125,12 @@ class TaskEvaluator:
             return False
         return metric_files.rewind(self._output_dir, self.task_names, step)
 
+    def write_to(self, output_dir: str) -> None:
+        """Further evaluations write their `inference_eval` below this folder, if any do."""
+        self._output_dir = os.path.join(output_dir, FOLDER)
+        for logger in self._evaluator.loggers:
+            logger.output_dir = self._output_dir
+
     def evaluate(
         self,
         predict_fn: ModelFn | None,
@@ -193,7 +199,12 @@ class TaskEvaluator:
                 f"the label scores have shape {scores.shape}; {len(texts)} texts and "
                 f"{len(labels)} label words need {(len(texts), len(labels))}."
             )
-        return _Ranking(metrics.rank_classification(np.array(label_ids), scores), scores)
+        ranked = metrics.rank_classification(np.array(label_ids), scores)
+        vocabulary = task.output_features["targets"].vocabulary
+        lengths = [len(vocabulary.encode(label)) + 1 for label in labels]
+        per_token = metrics.rank_classification(np.array(label_ids), scores / np.array(lengths))
+        ranked |= {f"{name}_per_token": value for name, value in per_token.items()}
+        return _Ranking(ranked, scores)
 
     def _over_batches(self, function: ModelFn, dataset: tf.data.Dataset) -> list[tuple[int, Any]]:
         """[(index, output)] of a SeqIO model dataset of (index, features)."""

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+import glob
 import json
 import os
 
 import numpy as np
 import seqio
+import tensorflow as tf
 from absl.testing import absltest, parameterized
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util import tensor_util
@@ -66,6 +68,42 @@ class EvaluationTest(parameterized.TestCase):
         np.testing.assert_array_equal(scores, _score(texts, None))
         self.assertEqual({len(batch["encoder_input_tokens"]) for batch in seen}, {3})
         self.assertLen(seen, 3)
+
+    def test_ranking_by_token_favours_no_short_label(self):
+        labels = ("negative", "something else entirely")
+        task = fixture_tasks.register_ours(labels=labels)
+        vocabulary = fixture_tasks.vocabulary()
+        lengths = np.array([len(vocabulary.encode(label)) + 1 for label in labels])
+        self.assertGreater(lengths[1], 2 * lengths[0])
+
+        def score(texts, labels):
+            # As a whole the first label is always likelier, by token the second.
+            return np.tile([[-2.0 * lengths[0], -1.0 * lengths[1]]], (len(texts), 1))
+
+        got = evaluation.evaluate_task(None, score, task.name, "train", **self._options)["ours"]
+        first = 100 * float(np.mean([target == labels[0] for _, target in fixture_tasks.PAIRS]))
+        second = 100 * float(np.mean([target == labels[1] for _, target in fixture_tasks.PAIRS]))
+        self.assertAlmostEqual(got["rank_accuracy"], first)
+        self.assertAlmostEqual(got["rank_accuracy_per_token"], second)
+
+    def test_tensorboard_and_another_folder(self):
+        evaluator = evaluation.TaskEvaluator("ours", "train", **self._options)
+        other = self.create_tempdir().full_path
+        evaluator.evaluate(_predict("negative")[0], _score, step=3)
+        evaluator.write_to(other)
+        evaluator.evaluate(_predict("negative")[0], step=4)
+        for folder, tags in (
+            (self._folder, {"eval/accuracy", "eval/rank_accuracy"}),
+            (other, {"eval/accuracy"}),
+        ):
+            events = glob.glob(os.path.join(folder, "inference_eval", "ours", "events*"))
+            found = {
+                value.tag
+                for event in tf.compat.v1.train.summary_iterator(events[0])
+                for value in event.summary.value
+            }
+            self.assertContainsSubset(tags, found)
+            self.assertLen(self._lines("ours-metrics.jsonl"), 1)
 
     def test_order_of_predictions_is_kept(self):
         def copy_targets(batch):

@@ -9,7 +9,7 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ import jax
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.runs import (
     artifacts,
+    comparison,
     compilation_cache,
     devices,
     early_checks,
@@ -41,6 +42,8 @@ def evaluate(
     fallback_init_rng: int | None = None,
     without_prompt: bool = True,
     prompt_file: str | None = None,
+    prompts: Sequence[str] = (),
+    tasks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluates checkpoints on a task, prints a table for each, writes upstream's files.
 
@@ -56,6 +59,9 @@ def evaluate(
       fallback_init_rng: seed of parameters that the checkpoint lacks; None is 0.
       without_prompt: evaluate the frozen model alone, too.
       prompt_file: where the prompt's initializer reads it; an artifact is checked.
+      prompts: several prompts, each as `prompt_files.read_prompt` takes it; with `tasks` every pair
+        is evaluated on the one checkpoint, and stands in one table and in `summary.json`.
+      tasks: several tasks instead of that of `dataset_cfg`.
 
     Returns:
       The figures of `summary.json`: those of the last checkpoint.
@@ -68,6 +74,12 @@ def evaluate(
     compilation_cache.enable()
     devices.check()
     early_checks.check_split(dataset_cfg)
+    if prompts or tasks:
+        found = _compare(
+            model, dataset_cfg, restore_checkpoint_cfg, output_dir, summarize_config_fn,
+            seed=fallback_init_rng or 0, prompts=prompts, tasks=tasks, without_prompt=without_prompt,
+        )  # fmt: skip
+        return _report(found, dataset_cfg.split, output_dir, started)
     paths = _paths_to_evaluate(restore_checkpoint_cfg, output_dir, dataset_cfg)
     if not paths:
         print(f"every checkpoint was evaluated already, as {output_dir} says", file=sys.stderr)
@@ -125,6 +137,43 @@ def _figures(
         "checkpoint": config.path,
         "step": initial.step,
     }
+
+
+def _compare(
+    model, config, restore, output_dir, summarize_config_fn, *, seed, prompts, tasks, without_prompt
+) -> list[comparison.Result]:
+    """Every prompt on every task."""
+    arrays = comparison.read_prompts(prompts, model.module.config.emb_dim)
+    shape = (1, _SHAPE_LENGTH)
+    shapes = {"encoder_input_tokens": shape, "decoder_input_tokens": shape}
+    initial = initialization.initial_parameters(model, shapes, jax.random.PRNGKey(seed), restore)
+    if not arrays:  # Several tasks and the one prompt that the configuration gives.
+        arrays = {name: v for name, v in initial.params.items() if name.endswith("/prompt/prompt")}
+    os.makedirs(output_dir, exist_ok=True)
+    if summarize_config_fn is not None:
+        summarize_config_fn(output_dir)
+    found = []
+    for result in comparison.results(
+        model, jax.device_put(initial.params), initial.step, config,
+        tasks or [config.mixture_or_task_name], arrays, output_dir, without_prompt=without_prompt,
+    ):  # fmt: skip
+        found.append(result)
+        print(f"{result.task}, {result.prompt}: done", file=sys.stderr)
+    return found
+
+
+def _report(
+    found: Sequence[comparison.Result], split: str, output_dir: str, started: float
+) -> dict[str, Any]:
+    """Writes `summary.json` and prints the table of a comparison; returns the figures."""
+    figures = {
+        "split": split,
+        "results": comparison.records(found),
+        "wall_seconds": time.monotonic() - started,
+    }
+    file = summary.write(output_dir, figures)
+    summary.show_table(comparison.table(found, split), [f"files: {output_dir}, {file}"])
+    return figures
 
 
 def _paths_to_evaluate(restore, output_dir: str, dataset_cfg) -> list[str]:

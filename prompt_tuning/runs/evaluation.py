@@ -23,10 +23,12 @@ INPUT_BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _EVALUATION_BUCKETS = (32, 64, 128, 256, 512, 1024)
 
 # Name in the evaluator's results -> (name in summary.json, factor).
-_FIGURES = {
-    "rank_accuracy": ("accuracy", 0.01),
-    "rank_auc": ("auc", 1.0),
-    "accuracy": ("exact_match", 0.01),
+_EXACT_MATCH = {"accuracy": ("exact_match", 0.01)}
+_FIGURES = {"rank_accuracy": ("accuracy", 0.01), "rank_auc": ("auc", 1.0), **_EXACT_MATCH}
+_FIGURES_PER_TOKEN = {
+    "rank_accuracy_per_token": ("accuracy", 0.01),
+    "rank_auc_per_token": ("auc", 1.0),
+    **_EXACT_MATCH,
 }
 
 
@@ -43,6 +45,8 @@ class SplitEvaluator:
       task: name of the task or mixture.
       split: of it.
       latest_metrics: what `metrics` returned last; {} before.
+      task_metrics: {metric: value} of the last call of `figures`, averaged over the tasks of a
+        mixture, and {"task/metric": value} of each.
     """
 
     def __init__(
@@ -85,6 +89,10 @@ class SplitEvaluator:
             use_cached=config.use_cached,
             **(evaluator_cls or seqio_names.Evaluator)().options(),
         )
+        files = config.file_task
+        per_token = files is not None and files.label_scores_per_token
+        self._figures = _FIGURES_PER_TOKEN if per_token else _FIGURES
+        self.task_metrics: dict[str, float] = {}
         self._predict = jax.jit(_flat(model.predict_batch))
         self._score = jax.jit(_flat(model.score_batch))
         self._label_scores = jax.jit(_flat(model.label_scores))
@@ -92,6 +100,10 @@ class SplitEvaluator:
     def rewind(self, step: int) -> bool:
         """Forgets the metrics of later steps; returns whether the files hold those of `step`."""
         return self._evaluator.rewind(step)
+
+    def write_to(self, output_dir: str) -> None:
+        """As `data.evaluation.TaskEvaluator.write_to`."""
+        self._evaluator.write_to(output_dir)
 
     def metrics(
         self, params: Mapping[str, jax.Array], step: int, extra: Mapping[str, Any] | None = None
@@ -118,13 +130,16 @@ class SplitEvaluator:
     ) -> dict[str, float]:
         """Returns the figures of `summary.json` without their suffix, e.g. {"accuracy": 0.98}.
 
-        `accuracy` ranks the label words by their likelihood where the task has label words, else it is
+        `accuracy` ranks the label words by their likelihood (or, with `label_scores_per_token`, by the
+        likelihood of their tokens on average) where the task has label words, else it is
         the exact match of the decoded text. All but the AUC are shares of 1, averaged over the tasks of
         a mixture.
         """
         found: dict[str, list[float]] = {}
-        for values in self.metrics(params, step, extra).values():
-            for name, (figure, factor) in _FIGURES.items():
+        metrics = self.metrics(params, step, extra)
+        self.task_metrics = _averages(metrics)
+        for values in metrics.values():
+            for name, (figure, factor) in self._figures.items():
                 if name in values:
                     found.setdefault(figure, []).append(factor * float(values[name]))
         figures = {name: float(np.mean(values)) for name, values in found.items()}
@@ -149,6 +164,17 @@ class SplitEvaluator:
             result = jax.device_get(self._label_scores(params, inputs, candidates, **extra))
             scores[batch.rows[: batch.size]] = result[: batch.size]
         return scores
+
+
+def _averages(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    named: dict[str, float] = {}
+    for task, found in metrics.items():
+        for name, value in found.items():
+            if isinstance(value, int | float | np.number):
+                values.setdefault(name, []).append(float(value))
+                named[f"{task}/{name}"] = float(value)
+    return named | {name: float(np.mean(several)) for name, several in values.items()}
 
 
 def _device(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:

@@ -6,6 +6,7 @@ Joins `checkpoints` (names and arrays) with a model (what it needs). Knows no op
 
 import dataclasses
 import difflib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,15 @@ class InitialParameters:
     step: int
     fingerprint: str
     drawn: tuple[str, ...]
+
+
+def random_key(seed: int | None, use_hardware_rng: bool) -> jax.Array:
+    """The key of a run: of its seed, or of the clock."""
+    if use_hardware_rng or seed is None:
+        # As T5X: unseeded runs take the faster generator.
+        seed = time.time_ns() % 2**31 if seed is None else seed
+        return jax.random.key(seed, impl="unsafe_rbg")
+    return jax.random.PRNGKey(seed)
 
 
 def parameter_shapes(model: Any, input_shapes: Shapes) -> dict[str, jax.ShapeDtypeStruct]:

@@ -25,6 +25,8 @@ class PeriodicEvaluation:
 
     Attributes:
       latest: figures of the last call (see `SplitEvaluator.figures`), None before it.
+      scores: all values of the last call by name: those figures, the task's own metrics, and the
+        teacher-forced "loss" for each target token.
     """
 
     def __init__(
@@ -55,15 +57,19 @@ class PeriodicEvaluation:
         self._writer: metrics_writer.MetricsWriter | None = None
         self.latest: dict[str, float] | None = None
         self._losses: dict[str, dict[str, float]] = {}
+        self.scores: dict[str, float] = {}
 
     def __call__(self, state: TrainState, step: int) -> None:
-        texts = []
+        texts: list[str] = []
+        self.scores = {}
         if self._batches is not None and self._num_batches:
-            scalars = self._teacher_forced(state, step)
+            scalars = self._teacher_forced(self._batches(), state, step)
             loss = scalars.get("loss_per_nonpadding_target_token", scalars.get("loss", 0.0))
+            self.scores["loss"] = loss
             texts.append(f"validation loss {loss:.4f}")
         if self._evaluator is not None:
             self.latest = self._evaluator.figures(subset.merge(state.params, self._frozen), step)
+            self.scores |= self._evaluator.task_metrics | self.latest
             texts += [f"{name.replace('_', ' ')} {v:.3f}" for name, v in self.latest.items()]
         if texts:
             self._display.note(f"step {step}: " + "  ".join(texts))
@@ -81,9 +87,11 @@ class PeriodicEvaluation:
         decoded = self._evaluator.latest_metrics if self._evaluator else {}
         return {"TRAIN_EVAL": self._losses, "INFER_EVAL": decoded}
 
-    def _teacher_forced(self, state: TrainState, step: int) -> dict[str, float]:
+    def _teacher_forced(
+        self, batches: Iterator[Mapping[str, Any]], state: TrainState, step: int
+    ) -> dict[str, float]:
         sums: dict[str, float] = {}
-        for _, batch in zip(range(self._num_batches), self._batches(), strict=False):
+        for _, batch in zip(range(self._num_batches), batches, strict=False):
             metrics = jax.device_get(self._trainer.eval_step(state.params, self._frozen, batch))
             for name, value in metrics.items():
                 sums[name] = sums.get(name, 0.0) + float(value)

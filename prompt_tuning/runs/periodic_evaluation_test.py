@@ -10,6 +10,7 @@ from prompt_tuning.training import train_state
 
 class FakeEvaluator:
     task = "reviews"
+    task_metrics = {"reviews/f1": 70.0, "f1": 70.0}
 
     def __init__(self):
         self.calls = []
@@ -57,6 +58,10 @@ class PeriodicEvaluationTest(absltest.TestCase):
         self.assertIsNone(evaluation(self.state(), 50))
         self.assertEqual(evaluator.calls, [(["frozen", "prompt"], 50)])
         self.assertEqual(evaluation.latest, {"accuracy": 0.5, "exact_match": 0.25})
+        self.assertEqual(
+            evaluation.scores,
+            {"accuracy": 0.5, "exact_match": 0.25, "reviews/f1": 70.0, "f1": 70.0},
+        )
         self.assertEqual(self.display.notes, ["step 50: accuracy 0.500  exact match 0.250"])
 
     def test_loss_is_over_at_most_the_given_batches_and_is_written(self):
@@ -64,6 +69,7 @@ class PeriodicEvaluationTest(absltest.TestCase):
         evaluation(self.state(), 50)
         # 6 over the two batches, 4 target tokens.
         self.assertIn("validation loss", self.display.notes[0])
+        self.assertAlmostEqual(evaluation.scores["loss"], 1.5)
         self.assertNotIn("99", self.display.notes[0])
         self.assertEqual(os.listdir(os.path.join(self.folder, "training_eval")), ["validation"])
 

@@ -111,6 +111,14 @@ def _cell(value: Any, text_format: str | None) -> str:
     return text_format.format(value) if text_format else count(value)
 
 
+def show_table(made: rich.table.Table, notes: Sequence[str], stream: TextIO | None = None) -> None:
+    """Prints a table and `notes`."""
+    console = rich.console.Console(file=stream, highlight=False, soft_wrap=True)
+    console.print(made)
+    for note in notes:
+        console.print(note, markup=False)
+
+
 def show(figures: Mapping[str, Any], notes: Sequence[str], stream: TextIO | None = None) -> None:
     """Prints the table, the prompt's size, the times, and `notes` (files, the next command)."""
     console = rich.console.Console(file=stream, highlight=False, soft_wrap=True)

@@ -20,6 +20,7 @@ from prompt_tuning.data import pipeline, task_report
 from prompt_tuning.runs import (
     artifacts,
     baselines,
+    best_prompt,
     compilation_cache,
     devices,
     early_checks,
@@ -70,6 +71,8 @@ def train(
     full_checkpoints: bool = False,
     prompt_file: str | None = None,
     artifact_file: str | None = None,
+    best_metric: str | None = None,
+    early_stopping: int | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Trains the subset that the model's optimizer selects; T5X's `train.train`.
 
@@ -98,6 +101,9 @@ def train(
       baseline: "none", or "model_tuning" to also train all weights on the same batches.
       baseline_learning_rate: of that; constant.
       final_eval_split: split of the table at the end; default that of `infer_eval_dataset_cfg`.
+      best_metric: "accuracy", "auc", "exact_match", "loss" (teacher-forced) or a metric of the
+        task: the checkpoint of the best evaluation is kept and reported; None: the last one is.
+      early_stopping: end after so many evaluations without a better `best_metric`; None: never.
       full_checkpoints: checkpoints hold the frozen weights too, as T5X's; else what trains.
       prompt_file: where the prompt's initializer reads it; an artifact is checked.
       artifact_file: also write the trained prompt here, as one self-describing file.
@@ -116,7 +122,8 @@ def train(
     early_checks.check_steps(total_steps, relative_steps)
     compilation_cache.enable()
     devices.check()
-    run = _Run(model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints)
+    best = best_prompt.BestPrompt(model_dir, best_metric, early_stopping)
+    run = _Run(model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints, best)
     run.evaluator_cls, run.actions = inference_evaluator_cls, dict(actions or {})
     run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
     artifacts.check_shape(prompt_file, model, checkpoint_cfg.restore)
@@ -125,6 +132,7 @@ def train(
     if run_eval_before_training:
         run.evaluate("untrained_prompt", "before training")
     run.loop(train_eval_dataset_cfg, eval_steps, eval_period, stats_period)
+    run.take_best()
     run.evaluate_both()
     if baseline != "none":
         run.tune_model(baseline_learning_rate)
@@ -135,7 +143,7 @@ class _Run:
     """The parts of one run, in the order in which they come into being."""
 
     def __init__(
-        self, model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints
+        self, model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints, best
     ):
         # Of the process: imports and gin are part of what a user waits for.
         self.started = time.monotonic() - (time.time() - psutil.Process().create_time())
@@ -143,12 +151,13 @@ class _Run:
         self.trainer_cls, self.random_seed = trainer_cls, random_seed
         self.vocabulary = model.input_vocabulary
         self.full_checkpoints = full_checkpoints
+        self.best: best_prompt.BestPrompt = best
         self.display = progress.make_progress()
         self.figures: dict[str, Any] = {"random_seed": random_seed}
         self.evaluator_cls: Any = None
         self.actions: dict[str, Sequence[actions_lib.Action]] = {}
         # As T5X: one key for fresh parameters, one that every step's dropout is folded from.
-        self.init_rng, self.trainer_rng = jax.random.split(_key(random_seed, use_hardware_rng))
+        self.init_rng, self.trainer_rng = jax.random.split(initialization.random_key(random_seed, use_hardware_rng))
 
     def open_data(self, train_config, eval_config, final_split) -> None:
         """Reads every example first: a mistake in a file must not wait for a model."""
@@ -157,6 +166,11 @@ class _Run:
         early_checks.check_vocabulary(self.vocabulary, rows)
         self.batches = self.training_batches()
         self.evaluator = self._evaluator(eval_config, None, self.model_dir)
+        if self.best and self.evaluator is None:
+            raise ValueError(
+                f"the best {self.best.metric} is found on examples that training does not have, and "
+                "there are none; set --validation_file (infer_eval/utils.DatasetConfig)."
+            )
         # Of its own, and without files: what it finds of the frozen model alone must not stand
         # among the prompt's predictions.
         self.final_evaluator = self._evaluator(eval_config, final_split, None)
@@ -218,6 +232,7 @@ class _Run:
         if restored is None:
             return
         self.state = restored.state
+        self.best.go_on_from(int(self.state.step))
         if restored.data_position:
             self.batches.restore(restored.data_position)
         self.display.note(f"going on from {restored.directory}")
@@ -260,15 +275,23 @@ class _Run:
             batches=self.teacher_forced_batches(train_eval_config),
             num_batches=eval_steps,
         )
+        frozen = self.frozen if self.full_checkpoints else None
+        selecting = best_prompt.SelectingEvaluation(
+            self.periodic,
+            self.best,
+            lambda state: self.manager.save(state, self.batches.save, frozen),
+            self.display.note,
+        )
+        last_step = int(self.state.step) if self.best.exhausted else self.last_step
         result = loop.run_training(
             self.trainer,
             self.state,
             self.frozen,
             self.batches,
-            self.last_step,
+            last_step,
             eval_period=eval_period,
-            eval_fn=self.periodic,
-            is_evaluated=self.periodic.is_done,
+            eval_fn=selecting,
+            is_evaluated=selecting.is_done,
             stop_fn=self.is_stopped_by_an_action,
             stats_period=stats_period,
             checkpoint_manager=self.manager,
@@ -292,8 +315,19 @@ class _Run:
             self.figures["examples_per_second"] = rows * result.steps_per_second
             self.figures["seconds_to_first_step"] = before + result.seconds_to_first_step
         else:
-            self.display.note(f"step {self.last_step} was reached before; nothing to train")
+            self.display.note(f"step {last_step} was reached before; nothing to train")
             self.figures |= summary.times(self.model_dir)
+        if self.best.exhausted:
+            self.display.note(f"stopped early: nothing better since step {self.best.best_step}")
+            self.last_step = int(self.state.step)
+
+    def take_best(self) -> None:
+        """The best state in place of the last, where they differ."""
+        step = self.best.best_step
+        if step is not None and step != int(self.state.step):
+            self.state = self.manager.restore(self.state, step).state
+            self.periodic.latest = None
+            self.display.note(f"going back to the best prompt, of step {int(self.state.step)}")
 
     def is_stopped_by_an_action(self, state) -> bool:
         """Asks all actions, because each keeps its own record."""
@@ -360,7 +394,7 @@ class _Run:
             "wall_seconds": time.monotonic() - self.started,
             "peak_memory_bytes": summary.peak_memory_bytes(),
             "model_dir": os.path.abspath(self.model_dir),
-        }
+        } | self.best.figures()
         self.figures["prompt_file"] = os.path.abspath(self.prompt_file())
         path = summary.write(self.model_dir, self.figures)
         notes = [f"prompt:  {self.prompt_file()}"]
@@ -399,17 +433,10 @@ class _Run:
 
     def prompt_file(self) -> str:
         """The trained parameter as a numpy file; the folder, where there are several."""
-        folder = os.path.join(self.model_dir, "numpy_checkpoints", f"checkpoint_{self.last_step}")
+        step = int(self.state.step)
+        folder = os.path.join(self.model_dir, "numpy_checkpoints", f"checkpoint_{step}")
         names = [name.replace("/", ".") for name in self.state.params]
         return os.path.join(folder, names[0]) if len(names) == 1 else folder
-
-
-def _key(seed: int | None, use_hardware_rng: bool) -> jax.Array:
-    if use_hardware_rng or seed is None:
-        # As T5X: unseeded runs take the faster generator.
-        seed = time.time_ns() % 2**31 if seed is None else seed
-        return jax.random.key(seed, impl="unsafe_rbg")
-    return jax.random.PRNGKey(seed)
 
 
 def _count(params) -> int:

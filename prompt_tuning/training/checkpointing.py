@@ -154,7 +154,8 @@ class CheckpointManager:
         """Whether a checkpoint belongs at `step`."""
         if step in self._checkpoint_steps:
             return True
-        return bool(self._period) and (step - self.record.first_step) % self._period == 0
+        period = self._period
+        return period is not None and (step - self.record.first_step) % period == 0
 
     def save(
         self,
@@ -212,8 +213,14 @@ class CheckpointManager:
             or has another shape.
         """
         step = t5x_format.latest_step(self._model_dir)
-        if step is None:
-            return None
+        return None if step is None else self.restore(state, step)
+
+    def restore(self, state: TrainState, step: int) -> Restored:
+        """Reads the checkpoint of `step`; otherwise as `restore_latest`.
+
+        Raises:
+          FileNotFoundError: there is no such step.
+        """
         checkpoint = t5x_format.open_checkpoint(self._model_dir, step=step)
         directory = checkpoint.directory
         record = self._read_record(directory)
