@@ -28,7 +28,8 @@ PROMPT_FILES = {
 # The entry points, by the names that gin files bind.
 TRAIN, EVALUATE, INFER = friendly_flag.TRAIN, friendly_flag.EVALUATE, friendly_flag.INFER
 ALL = friendly_flag.ALL
-Target, FriendlyFlag = friendly_flag.Target, friendly_flag.FriendlyFlag
+Target = friendly_flag.Target
+FriendlyFlag = friendly_flag.FriendlyFlag
 _fixed, _flag = friendly_flag.fixed, friendly_flag.flag
 
 

@@ -157,7 +157,9 @@ class _Run:
         self.evaluator_cls: Any = None
         self.actions: dict[str, Sequence[actions_lib.Action]] = {}
         # As T5X: one key for fresh parameters, one that every step's dropout is folded from.
-        self.init_rng, self.trainer_rng = jax.random.split(initialization.random_key(random_seed, use_hardware_rng))
+        self.init_rng, self.trainer_rng = jax.random.split(
+            initialization.random_key(random_seed, use_hardware_rng)
+        )
 
     def open_data(self, train_config, eval_config, final_split) -> None:
         """Reads every example first: a mistake in a file must not wait for a model."""
