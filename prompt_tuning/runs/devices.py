@@ -28,8 +28,9 @@ def check() -> None:
     wanted = os.environ.get("JAX_PLATFORMS")
     try:
         found = jax.default_backend()
-    except RuntimeError as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
+    except (AssertionError, RuntimeError) as error:
+        # JAX_PLATFORMS=cuda without a GPU ends in an assertion that has no text.
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or "there is none"
         asked = f"JAX_PLATFORMS={wanted} asks for a device" if wanted else "JAX found a device"
         raise ValueError(f"{asked} that cannot be used: {reason}; {_CPU}.") from error
     if wanted or found != "cpu":

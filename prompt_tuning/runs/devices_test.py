@@ -40,6 +40,12 @@ class CheckTest(parameterized.TestCase):
     def test_the_cpu_on_purpose(self):
         self.check(["libtpu"], JAX_PLATFORMS="cpu")
 
+    @mock.patch.object(jax, "default_backend", side_effect=AssertionError)
+    @mock.patch.dict(os.environ, {"JAX_PLATFORMS": "cuda"})
+    def test_jax_fails_without_a_word(self, _):
+        with self.assertRaisesRegex(ValueError, "JAX_PLATFORMS=cuda.*used: there is none; set"):
+            devices.check()
+
     def test_what_is_installed(self):
         self.assertTrue(devices._is_installed("jax"))
         self.assertFalse(devices._is_installed("no-such-distribution"))

@@ -140,7 +140,7 @@ def _python_environment_impl(rctx):
     _install(rctx, interpreter, "builders.txt", [], "what builds source distributions")
     _install(rctx, interpreter, lock, [], "the locked Python packages (about 0.6 GB, one to three minutes)")
     if accelerator_lock:
-        _install(rctx, interpreter, rctx.path(accelerator_lock), [], "what the accelerator needs (0.3 to 4 GB)")
+        _install(rctx, interpreter, rctx.path(accelerator_lock), [], "what the accelerator needs (0.7 to 5 GB)")
 
     facts = _inspect(rctx, interpreter)
     rctx.symlink(facts["include"], "include")
