@@ -190,7 +190,7 @@ def unknown_name(module: str, name: str, known: Sequence[str]) -> str:
     return f"{module} has no {name!r} here{spelling.nearest(name, known)} (it has {names})"
 
 
-class UnknownModule(ModuleNotFoundError):
+class UnknownModuleError(ModuleNotFoundError):
     """A gin file imports a module that does not exist."""
 
 
@@ -260,7 +260,7 @@ def _gin_import(
     except ModuleNotFoundError as error:
         if error.name is None or not (name + ".").startswith(error.name + "."):
             raise  # The module is there; something that it imports is not.
-        raise UnknownModule(unknown_module(name), name=name) from None
+        raise UnknownModuleError(unknown_module(name), name=name) from None
 
 
 def may_exist(name: str) -> bool:

@@ -116,7 +116,7 @@ class AliasesTest(parameterized.TestCase):
     )
     def test_unknown_module(self, statement, pattern):
         with aliases.installed():
-            with self.assertRaisesRegex(aliases.UnknownModule, pattern):
+            with self.assertRaisesRegex(aliases.UnknownModuleError, pattern):
                 gin.parse_config(f"{_DYNAMIC}{statement}\n")
 
     def test_a_module_whose_own_import_fails_is_not_called_unknown(self):
@@ -127,7 +127,7 @@ class AliasesTest(parameterized.TestCase):
         with aliases.installed():
             with self.assertRaisesRegex(ModuleNotFoundError, "missing_dependency_of_it") as caught:
                 gin.parse_config(_DYNAMIC + "import broken_task\n")
-        self.assertNotIsInstance(caught.exception, aliases.UnknownModule)
+        self.assertNotIsInstance(caught.exception, aliases.UnknownModuleError)
 
     def test_an_error_inside_a_module_does_not_look_like_a_missing_name(self):
         with self.assertRaisesRegex(ImportError, "cannot load json:no_such_thing"):
@@ -142,7 +142,7 @@ class AliasesTest(parameterized.TestCase):
 
     def test_unknown_name_lists_the_nearest(self):
         with self.assertRaisesRegex(AttributeError, "no 'DatasetConfg' here; .*DatasetConfig"):
-            aliases._MODULES["t5x.utils"].DatasetConfg  # pylint: disable=pointless-statement
+            _ = aliases._MODULES["t5x.utils"].DatasetConfg
 
 
 if __name__ == "__main__":

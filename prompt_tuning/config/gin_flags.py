@@ -45,38 +45,44 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags that T5X's binaries share; a second call changes nothing."""
     if "gin_file" in flag_values:
         return
-    common = {"flag_values": flag_values}
     flags.DEFINE_multi_string(
         "gin_file",
         None,
         "Gin file; may be repeated. Later files override earlier ones: give models, prompts, "
         "sizes, decoding and runs in this order. Default: what --model stands for.",
-        **common,
+        flag_values=flag_values,
     )
     flags.DEFINE_multi_string(
         "gin_bindings",
         [],
         "One gin binding, 'NAME = VALUE'; may be repeated. --gin.NAME=VALUE is the short form; "
         "text needs its own quotes, --gin.MODEL_DIR=\"'/path'\".",
-        **common,
+        flag_values=flag_values,
     )
     flags.DEFINE_list(
         "gin_search_paths",
         ["."],
         "Comma-separated folders in which gin files are looked for, before those of this project.",
-        **common,
+        flag_values=flag_values,
     )
-    flags.DEFINE_string("tfds_data_dir", None, "Folder of prepared TFDS datasets.", **common)
+    flags.DEFINE_string(
+        "tfds_data_dir", None, "Folder of prepared TFDS datasets.", flag_values=flag_values
+    )
     flags.DEFINE_list(
-        "seqio_additional_cache_dirs", [], "Further folders with SeqIO's cached tasks.", **common
+        "seqio_additional_cache_dirs",
+        [],
+        "Further folders with SeqIO's cached tasks.",
+        flag_values=flag_values,
     )
     flags.DEFINE_bool(
         "dry_run",
         False,
         "Print the configuration, parameters, batch shapes and memory, then stop.",
-        **common,
+        flag_values=flag_values,
     )
-    flags.DEFINE_bool("debug", False, "Show the Python traceback of an error too.", **common)
+    flags.DEFINE_bool(
+        "debug", False, "Show the Python traceback of an error too.", flag_values=flag_values
+    )
 
 
 def rewrite_gin_args(args: Sequence[str]) -> list[str]:
@@ -165,7 +171,13 @@ def parse_gin(files: Sequence[str], bindings: Sequence[str], paths: Sequence[str
     with aliases.installed(), _gin_file_lookup(paths):
         try:
             gin.parse_config_files_and_bindings(list(files), list(bindings), finalize_config=True)
-        except (ValueError, AttributeError, NameError, SyntaxError, aliases.UnknownModule) as error:
+        except (
+            ValueError,
+            AttributeError,
+            NameError,
+            SyntaxError,
+            aliases.UnknownModuleError,
+        ) as error:
             raise ValueError(_explained(one_line(str(error)))) from error
 
 

@@ -28,21 +28,38 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines the flags; a second call changes nothing."""
     if "multiprocess_gpu" in flag_values:
         return
-    common = {"flag_values": flag_values}
     flags.DEFINE_bool(
-        "multiprocess_gpu", False, "Call jax.distributed.initialize before the run.", **common
+        "multiprocess_gpu",
+        False,
+        "Call jax.distributed.initialize before the run.",
+        flag_values=flag_values,
     )
     flags.DEFINE_string(
-        "coordinator_address", None, "host:port of process 0, for jax.distributed.", **common
+        "coordinator_address",
+        None,
+        "host:port of process 0, for jax.distributed.",
+        flag_values=flag_values,
     )
     flags.DEFINE_integer(
-        "process_count", None, "Number of processes, for jax.distributed.", 1, **common
+        "process_count",
+        None,
+        "Number of processes, for jax.distributed.",
+        1,
+        flag_values=flag_values,
     )
     flags.DEFINE_integer(
-        "process_index", None, "Number of this process from 0, for jax.distributed.", 0, **common
+        "process_index",
+        None,
+        "Number of this process from 0, for jax.distributed.",
+        0,
+        flag_values=flag_values,
     )
     flags.DEFINE_integer(
-        "initialization_timeout", None, "Seconds to wait for the other processes.", 1, **common
+        "initialization_timeout",
+        None,
+        "Seconds to wait for the other processes.",
+        1,
+        flag_values=flag_values,
     )
     flags.DEFINE_enum(
         "run_mode",
@@ -50,7 +67,7 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
         [*_RUN_MODES, *_REFUSED_MODES],
         "t5x.main's choice of the program; it must be the one that was started.",
         case_sensitive=False,
-        **common,
+        flag_values=flag_values,
     )
 
 
