@@ -9,6 +9,7 @@ from prompt_tuning.data import offline_tfds
 from tests.end_to_end import programs, review_files
 
 _TASK = "taskless_glue_sst2_v200"
+_OTHER_TASK = "task_index_glue_sst2_v200"
 
 
 class TaskProgramsTest(absltest.TestCase):
@@ -65,13 +66,13 @@ class TaskProgramsTest(absltest.TestCase):
         prompts = [programs.prompt_path(model_dir, programs.FIRST_STEP + n) for n in (0, 2)]
         result = programs.run(
             "eval", f"--prompts={prompts[0].parent},{prompts[1].parent}", *flags[1:],
-            f"--tasks={_TASK},glue_sst2_v200", "--split=validation", f"--output_dir={output}",
+            f"--tasks={_TASK},{_OTHER_TASK}", "--split=validation", f"--output_dir={output}",
             "--prompt_length=20", folder=self.folder,
         )  # fmt: skip
         self.assertEqual(result.code, 0, result.stderr)
         results = programs.summary(output)["results"]
         self.assertLen(results, 6)
-        self.assertEqual({r["task"] for r in results}, {_TASK, "glue_sst2_v200"})
+        self.assertEqual({r["task"] for r in results}, {_TASK, _OTHER_TASK})
         self.assertIn("no prompt", result.stdout)
         for name in (prompts[0].parent.name, prompts[1].parent.name, "no_prompt"):
             self.assertTrue((output / name / "inference_eval" / f"{_TASK}-metrics.jsonl").exists())
