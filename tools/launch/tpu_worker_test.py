@@ -33,9 +33,13 @@ echo "platforms ${JAX_PLATFORMS}, python ${PROMPT_TUNING_PYTHON##*/}"
 _WORKERS = ["w0", "w1"]
 
 
-def bundle(path, bazel=_BAZEL, prefix=""):
+def sources(bazel=_BAZEL):
+    return {"tools/bazel": bazel, "binary": _BINARY}
+
+
+def bundle(path, files, prefix=""):
     with tarfile.open(path, "w:gz") as archive:
-        for name, text in (("tools/bazel", bazel), ("binary", _BINARY)):
+        for name, text in files.items():
             member = tarfile.TarInfo(prefix + name)
             member.size, member.mode = len(text), 0o755
             archive.addfile(member, io.BytesIO(text.encode()))
@@ -50,7 +54,7 @@ class TpuWorkerTest(fake_commands.ScriptTest):
         # The oldest Python that will do, so that nothing has to be installed.
         self.command("python3", '#!/bin/sh\n[ "$1" = -c ] && exit 0\nexec /usr/bin/python3 "$@"\n')
         self.tpu = self.script("tpu", "v4-16", ["--model_dir=${MODEL_DIR}", *fake_commands.HOSTILE])
-        bundle(self.path("bundle.tar.gz"))
+        bundle(self.path("bundle.tar.gz"), sources())
         self.addCleanup(self.end_runs)
 
     def end_runs(self):
@@ -98,11 +102,24 @@ class TpuWorkerTest(fake_commands.ScriptTest):
 
     def test_a_bundle_of_the_wrong_shape_is_refused_and_the_old_sources_stay(self):
         self.ok("install")
-        bundle(self.path("bundle.tar.gz"), prefix="main/")
+        bundle(self.path("bundle.tar.gz"), sources(), prefix="main/")
         result = self.launch("install")
         self.assertEqual(result.returncode, 1)
-        self.assertIn("the bundle has no tools/bazel at its top", result.stderr)
+        self.assertIn("the bundle has no install or tools/bazel at its top", result.stderr)
         self.assertTrue(os.path.exists(self.path("workers/w0/prompt_tuning/tools/bazel")))
+
+    def test_a_deploy_bundle_installs_itself_and_runs(self):
+        install = '#!/bin/sh\necho "$@" > "${HOME}/installed"\n'
+        bundle(
+            self.path("bundle.tar.gz"),
+            {"install": install, "bazel-bin/prompt_tuning/train": _BINARY},
+        )
+        self.assertEqual(self.ok("install").stdout.count(": ready"), 2)
+        self.assertEqual(self.read("workers/w1/installed"), "tpu\n")
+        self.ok("run")
+        self.finished("w1")
+        arguments = self.read("workers/w1/arguments").split("\0")
+        self.assertEqual(arguments[0], "--model_dir=m d'")
 
     def test_setup_runs_first_and_its_failure_counts(self):
         self.ok("install", SETUP="echo 'it is' > \"${HOME}/was here\"")
@@ -116,7 +133,7 @@ class TpuWorkerTest(fake_commands.ScriptTest):
         self.assertEqual(self.read("workers/w0/standard_input"), "")
 
     def test_a_failing_build_counts(self):
-        bundle(self.path("bundle.tar.gz"), bazel="#!/bin/sh\necho no compiler >&2; exit 7\n")
+        bundle(self.path("bundle.tar.gz"), sources("#!/bin/sh\necho no compiler >&2; exit 7\n"))
         result = self.launch("install")
         self.assertEqual(result.returncode, 1)
         self.assertIn("no compiler", result.stderr)

@@ -16,7 +16,7 @@ Launches ${binary} on a Cloud TPU ${accelerator}: ${chips} chips, ${workers} wor
 
 Commands
   create    ask for the TPU and wait until it is there; what does not arrive in time is deleted again
-  install   put the sources on all workers, build the binary there, add JAX's TPU support
+  install   put BUNDLE or the sources on all workers, and make there what the binary needs
   run       start the binary on all workers; it goes on when you disconnect
   logs      show the end of the log of one worker (WORKER, or all)
   status    state of the TPU, and of the run on each worker
@@ -39,7 +39,8 @@ END
     printf '  %-23s  run: for %s\n' "${name}" "${variable_uses[${name}]}"
   done
   cat << END
-  BUNDLE                   install: archive of the repository; git archive --format=tar.gz --output=bundle.tar.gz HEAD
+  BUNDLE                   install: bazel-bin/prompt_tuning/train_bundle.tar.gz of //prompt_tuning:train_bundle,
+                           or an archive of the repository, which is built on the workers
   REPOSITORY, REVISION     install: instead of BUNDLE, what to clone, and the revision (HEAD)
   SETUP                    install: a shell command run on each worker first (none)
   VERSION                  create: software version of the TPU VM (${default_version})
@@ -218,7 +219,7 @@ check() {
   [[ "${RUN_ID}" =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]*$ && "${RUN_ID}" != current ]] \
     || misuse "RUN_ID is ${RUN_ID@Q}; it may hold letters, digits, _ . and -"
   if [[ "${command}" =~ ^(install|all)$ && -n "${BUNDLE:-}" && ! -f "${BUNDLE}" ]]; then
-    misuse "BUNDLE ${BUNDLE@Q} is not a file; make one with git archive --format=tar.gz --output=bundle.tar.gz HEAD"
+    misuse "BUNDLE ${BUNDLE@Q} is not a file; make one with tools/bazel build //prompt_tuning:train_bundle"
   fi
   [[ "${dry_run}" == true ]] || command -v gcloud > /dev/null \
     || fail "gcloud is not on PATH; install the Google Cloud CLI"

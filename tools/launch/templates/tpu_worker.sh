@@ -8,8 +8,9 @@ worker_unpack() {
   rm -rf "${sources}.new"
   mkdir "${sources}.new"
   tar -xzf "${HOME}/$1" -C "${sources}.new"
-  if [[ ! -x "${sources}.new/tools/bazel" ]]; then
-    echo "error: the bundle has no tools/bazel at its top; make it with git archive --format=tar.gz HEAD" >&2
+  if [[ ! -x "${sources}.new/install" && ! -x "${sources}.new/tools/bazel" ]]; then
+    echo "error: the bundle has no install or tools/bazel at its top; make it with tools/bazel build" \
+      "//prompt_tuning:train_bundle or git archive --format=tar.gz HEAD" >&2
     exit 1
   fi
   rm -rf "${sources}"
@@ -29,6 +30,12 @@ worker_install() {
   local binary="$1" setup="$2" candidate python="" version
   if [[ -n "${setup}" ]]; then
     bash -euo pipefail -c "${setup}"
+  fi
+  if [[ -x "${HOME}/prompt_tuning/install" ]]; then # Built already; it finds its own Python.
+    touch "${HOME}/prompt_tuning_environment"
+    "${HOME}/prompt_tuning/install" tpu
+    echo "$(hostname): ready"
+    exit 0
   fi
   local usable='import ensurepip, os, sys, sysconfig, venv
 header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
