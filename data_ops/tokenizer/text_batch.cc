@@ -2,6 +2,9 @@
 
 #include "data_ops/tokenizer/text_batch.h"
 
+#include <pybind11/numpy.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -49,6 +52,13 @@ void AppendViews(const ArrowArray& array,
   }
 }
 
+// Whether `texts` is a pair of numpy arrays: no sequence of texts is.
+bool AreBuffers(const py::object& texts) {
+  return PyTuple_Check(texts.ptr()) && PyTuple_GET_SIZE(texts.ptr()) == 2 &&
+         py::isinstance<py::array>(PyTuple_GET_ITEM(texts.ptr(), 0)) &&
+         py::isinstance<py::array>(PyTuple_GET_ITEM(texts.ptr(), 1));
+}
+
 }  // namespace
 
 std::string_view Utf8View(py::handle text, const char* name,
@@ -75,6 +85,8 @@ std::string_view Utf8View(py::handle text, const char* name,
 TextBatch::TextBatch(const py::object& texts) {
   if (py::hasattr(texts, "__arrow_c_array__")) {
     ViewArrow(texts);
+  } else if (AreBuffers(texts)) {
+    ViewBuffers(py::reinterpret_borrow<py::tuple>(texts));
   } else {
     ViewSequence(texts);
   }
@@ -100,6 +112,35 @@ void TextBatch::ViewArrow(const py::object& texts) {
                          std::string(format) +
                          "'; string, binary, large_string or large_binary is "
                          "accepted, cast it.");
+  }
+}
+
+void TextBatch::ViewBuffers(const py::tuple& buffers) {
+  const py::array data = buffers[0], given_offsets = buffers[1];
+  if (!py::isinstance<py::array_t<uint8_t, py::array::c_style>>(data) ||
+      data.ndim() != 1 || given_offsets.ndim() != 1 ||
+      given_offsets.dtype().kind() != 'i') {
+    throw py::type_error(
+        "texts is a pair of arrays; the bytes of the texts as contiguous uint8 "
+        "[n] and their offsets as int32 or int64 [B + 1] are accepted.");
+  }
+  const py::array_t<int64_t, py::array::c_style | py::array::forcecast> offsets(
+      given_offsets);
+  const int64_t* const begin = offsets.data();
+  const int64_t* const end = begin + offsets.size();
+  if (begin == end || *begin < 0 || end[-1] > data.size() ||
+      !std::is_sorted(begin, end)) {
+    throw py::value_error(
+        "the offsets of the texts must be at least one number and rise from 0 "
+        "or more to at most the number of bytes, " +
+        std::to_string(data.size()) + ".");
+  }
+  owner_ = data;
+  const auto* bytes = static_cast<const char*>(data.data());
+  views_.reserve(static_cast<size_t>(end - begin) - 1);
+  for (const int64_t* offset = begin; offset + 1 < end; ++offset) {
+    views_.emplace_back(bytes + *offset,
+                        static_cast<size_t>(offset[1] - *offset));
   }
 }
 

@@ -22,16 +22,18 @@ std::string_view Utf8View(pybind11::handle text, const char* name,
 // Views of texts, and what keeps them valid.
 class TextBatch {
  public:
-  // `texts` is any iterable of str or bytes, or an Arrow array of strings:
-  // whatever has __arrow_c_array__, such as those of pyarrow and polars.
-  // Throws TypeError for anything else, ValueError for an Arrow array with a
-  // null.
+  // `texts` is any iterable of str or bytes; or an Arrow array of strings:
+  // whatever has __arrow_c_array__, such as those of pyarrow and polars; or a
+  // tuple of numpy arrays, the bytes of all texts (uint8) and where each begins
+  // and the last one ends (int32 or int64). Throws TypeError for anything else,
+  // ValueError for an Arrow array with a null and for offsets that do not fit.
   explicit TextBatch(const pybind11::object& texts);
 
   const std::vector<std::string_view>& views() const { return views_; }
 
  private:
   void ViewArrow(const pybind11::object& texts);
+  void ViewBuffers(const pybind11::tuple& buffers);
   void ViewSequence(const pybind11::object& texts);
 
   pybind11::object owner_;

@@ -274,8 +274,9 @@ constexpr char kEncodeBatchDoc[] =
     R"(Ids of every text, without EOS, as (values, row_splits).
 
 Row i is values[row_splits[i]:row_splits[i + 1]]; int32 [sum] and int64 [B + 1].
-texts is any iterable of str or bytes, or an Arrow array of strings (whatever
-has __arrow_c_array__), which is read in place.
+texts is any iterable of str or bytes, or, read in place, an Arrow array of
+strings (whatever has __arrow_c_array__) or a pair of numpy arrays: the bytes of
+all texts, uint8 [n], and their offsets, int32 or int64 [B + 1].
 
 Raises:
   TypeError: a text is neither str nor bytes, or texts is a single one.

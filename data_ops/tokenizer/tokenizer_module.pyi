@@ -12,7 +12,9 @@ class ArrowArray(Protocol):
 
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
 
-Texts: TypeAlias = Iterable[str | bytes] | ArrowArray
+# The bytes of all texts, and where each begins and the last one ends.
+Buffers: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32] | npt.NDArray[np.int64]]
+Texts: TypeAlias = Iterable[str | bytes] | ArrowArray | Buffers
 
 class Tokenizer:
     def __init__(

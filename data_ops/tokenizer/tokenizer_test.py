@@ -227,6 +227,20 @@ class BatchTest(parameterized.TestCase):
             self.tokenizer.encode_padded(array, 9), self.tokenizer.encode_padded(texts[1:], 9)
         )
 
+    @parameterized.parameters(np.int32, np.int64)
+    def test_numpy_buffers(self, dtype):
+        encoded = [text.encode() for text in ["caf\u00e9", "", *self.texts]]
+        data = np.frombuffer(b"not seen" + b"".join(encoded), np.uint8)
+        offsets = 8 + np.cumsum([0, *map(len, encoded)]).astype(dtype)
+        for ours, theirs in zip(
+            self.tokenizer.encode_batch((data, offsets)),
+            self.tokenizer.encode_batch(encoded),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+        none = self.tokenizer.encode_padded((data, offsets[:1]), 4)
+        self.assertEqual(none.shape, (0, 4))
+
     def test_threads_do_not_change_the_ids(self):
         texts = self.texts * 100 + ["=" * 9000, ""] * 3
         one, many = (tokenizer_module.Tokenizer(_TINY, num_threads=n) for n in (1, 7))
@@ -338,6 +352,15 @@ class ErrorTest(parameterized.TestCase):
             self.tokenizer.encode_batch(pa.array([1, 2], pa.int32()))
         with self.assertRaisesRegex(ValueError, r"texts\[1\] is null; fill nulls"):
             self.tokenizer.encode_batch(pa.array(["x", "a", None])[1:])
+
+    def test_numpy_buffers_that_do_not_fit(self):
+        data = np.zeros(4, np.uint8)
+        for offsets in ([], [0, 5], [-1, 2], [3, 2]):
+            with self.assertRaisesRegex(ValueError, "offsets .* at most the number of bytes, 4"):
+                self.tokenizer.encode_batch((data, np.array(offsets, np.int64)))
+        for array, offsets in ((data[::2], [0, 1]), (np.zeros(4), [0, 1]), (data, [0.0, 1.0])):
+            with self.assertRaisesRegex(TypeError, "pair of arrays; the bytes .* contiguous uint8"):
+                self.tokenizer.encode_batch((array, np.array(offsets)))
 
     def test_row_splits(self):
         ids = np.arange(4, dtype=np.int32)
