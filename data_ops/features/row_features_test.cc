@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "data_ops/features/padded_row.h"
 #include "data_ops/tokenizer/check.h"
 
 namespace data_ops {
@@ -25,6 +26,19 @@ TEST(RowsAreCutEndedAndPadded) {
   Ids narrow(3, -1);
   PadRows(kRows, {1, 0, 1}, narrow.data());
   CHECK_EQ(narrow, Ids({1, 1, 1}));
+}
+
+// Padding is written in lines of 16 ids: every length around one and two lines,
+// and not an id beyond.
+TEST(PaddingIsWhole) {
+  for (int64_t length = 1; length <= 70; ++length) {
+    Ids row(static_cast<size_t>(length) + 20, 9);
+    CHECK_EQ(WritePaddedRow(kIds.data(), 1, {length, 3, {}}, row.data()), 1);
+    Ids expected(static_cast<size_t>(length), 3);
+    expected[0] = kIds[0];
+    expected.resize(row.size(), 9);
+    CHECK_EQ(row, expected);
+  }
 }
 
 TEST(TheDecoderReadsWhatCameBefore) {
