@@ -14,6 +14,7 @@ machine disturb less than they disturb the clock; two threads are compared by th
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -54,9 +55,13 @@ class Worker:
     def __init__(self, python: str, model: str, tokenizer_json: str, threads: int):
         script = str(pathlib.Path(__file__).with_name("tokenizer_peers.py"))
         arguments = [f"--model={model}", f"--json={tokenizer_json}", f"--threads={threads}"]
+        self._command = [python, script, *arguments]
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[str]:
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-        self._process = subprocess.Popen(
-            [python, script, *arguments],
+        return subprocess.Popen(
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -65,13 +70,17 @@ class Worker:
         )
 
     def ask(self, **request: Any) -> dict[str, Any]:
+        """The answer, or {"error"}: a variant that ends the process does not end the others."""
         assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        for line in self._process.stdout:
-            if line.startswith("ANSWER "):
-                return json.loads(line.removeprefix("ANSWER "))
-        return {"error": "the process ended"}
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            for line in self._process.stdout:
+                if line.startswith("ANSWER "):
+                    return json.loads(line.removeprefix("ANSWER "))
+        code = self._process.wait()
+        self._process = self._start()
+        return {"error": f"the process ended with {code}"}
 
     def close(self) -> None:
         if self._process.stdin:
@@ -80,7 +89,10 @@ class Worker:
 
 
 def measure(workers: dict[tuple[str, int], Worker], corpora: dict[str, str], reps: int) -> Results:
-    """`reps` rounds; in each, every variant encodes every corpus twice: new, then knowing it."""
+    """`reps` rounds; in each, every variant encodes every corpus twice: new, then knowing it.
+
+    A variant that fails once has no results at all.
+    """
     results: Results = collections.defaultdict(list)
     broken: set[str] = set()
     for rep in range(reps):
@@ -103,7 +115,7 @@ def measure(workers: dict[tuple[str, int], Worker], corpora: dict[str, str], rep
                             break
                         results[variant, name, threads, state].append(answer)
         print(f"round {rep + 1} of {reps}", file=sys.stderr, flush=True)
-    return results
+    return {key: answers for key, answers in results.items() if key[0] not in broken}
 
 
 def rate(answers: list[dict[str, Any]], clock: str) -> float:

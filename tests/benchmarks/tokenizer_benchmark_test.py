@@ -2,6 +2,7 @@
 """The benchmark's arithmetic and its report; what it times is no business of a test."""
 
 import argparse
+import os
 from xml.etree import ElementTree
 
 from absl.testing import absltest
@@ -67,8 +68,33 @@ class TokenizerBenchmarkTest(absltest.TestCase):
 
         workers = {(tokenizer_benchmark.HERE, 1): Broken()}
         results = tokenizer_benchmark.measure(workers, {"prose": "/p"}, reps=2)
-        self.assertEmpty([answers for answers in results.values() if answers])
+        self.assertEmpty(results)
         self.assertEqual(tokenizer_benchmark.table(results, "prose")[2:], [])
+
+    def test_a_variant_that_fails_late_has_no_results(self):
+        class LateFailure:
+            def ask(self, variant, cold, **request):
+                fails = variant == "seqio, in-graph map" and not cold
+                return {"error": "the process ended with -9"} if fails else _answers(1.0)[0]
+
+        workers = {(tokenizer_benchmark.HERE, 1): LateFailure()}
+        results = tokenizer_benchmark.measure(workers, {"prose": "/p"}, reps=1)
+        self.assertEqual(
+            {variant for variant, *_ in results},
+            {"ours, ragged", "ours, padded to 128", "tensorflow_text, eager"},
+        )
+        self.assertLen(tokenizer_benchmark.table(results, "prose"), 5)
+
+    def test_a_process_that_ends_is_started_again(self):
+        python = self.create_tempfile(
+            content="#!/bin/sh\nread request\n"
+            'case "$request" in *good*) echo "ANSWER {}"; read next;; *) exit 3;; esac\n'
+        )
+        os.chmod(python.full_path, 0o755)
+        worker = tokenizer_benchmark.Worker(python.full_path, "m", "j", threads=1)
+        self.assertEqual(worker.ask(name="bad"), {"error": "the process ended with 3"})
+        self.assertEqual(worker.ask(name="good"), {})
+        worker.close()
 
 
 if __name__ == "__main__":
