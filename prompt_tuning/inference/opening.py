@@ -9,11 +9,17 @@ for answer in predictor.predict([requests.Request("a fine film .", prompt="sst2"
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from data_ops import vocabulary as vocabularies
-from prompt_tuning.checkpoints import base_checkpoint, prompt_files, t5x_format
+from prompt_tuning.checkpoints import (
+    base_checkpoint,
+    fingerprint,
+    prompt_artifact,
+    prompt_files,
+    t5x_format,
+)
 from prompt_tuning.inference import predictor, prompt_bank
 from prompt_tuning.models import models, network
 from prompt_tuning.prompts import combine, prompt, prompted_network
@@ -37,8 +43,9 @@ def open_predictor(
     Args:
       base_model: a HuggingFace folder, the name of a model on the hub, or a T5X checkpoint.
       vocabulary: the SentencePiece model; a HuggingFace folder has its own.
-      prompts: name to file, of any kind that `prompt_files.read_prompt` reads; more may be added to
-        `predictor.prompts` at any time.
+      prompts: name to file, of any kind that `prompt_files.read_prompt` reads; an artifact must be
+        of this model and vocabulary. More may be added to `predictor.prompts` at any time, which
+        knows only their width.
       extra_ids: sentinels behind the pieces of `vocabulary`; None is what a HuggingFace folder
         says, and T5's 100 otherwise.
       activation_dtype: "float32" or "bfloat16".
@@ -71,6 +78,7 @@ def open_predictor(
     params = t5x_format.read_arrays(
         {name: leaf for name, leaf in leaves.items() if "/prompt/" not in name}, "float32"
     )
+    _check_artifacts((prompts or {}).values(), params, words)
     options = {"prompt": next(iter(read)) if len(read) == 1 else None, **options}
     return predictor.Predictor(
         models.EncoderDecoderModel(module, words, words, None),
@@ -79,6 +87,22 @@ def open_predictor(
         prompts=bank,
         **{"report_bad_rows": True, **options},
     )
+
+
+def _check_artifacts(
+    paths: Iterable[Path], params: Mapping[str, Any], words: vocabularies.SentencePieceVocabulary
+) -> None:
+    """Refuses an artifact that belongs elsewhere; other files say nothing of themselves."""
+    artifacts = [os.fspath(path) for path in paths if prompt_artifact.is_artifact(path)]
+    base = fingerprint.fingerprint(params) if artifacts else ""
+    for path in artifacts:
+        prompt_artifact.check(
+            prompt_artifact.read(path).metadata,
+            path,
+            base_fingerprint=base,
+            vocabulary_fingerprint=words.fingerprint,
+            placement="prefix",  # Of `_no_prompt`.
+        )
 
 
 def _no_prompt() -> combine.Prompt:

@@ -2,16 +2,18 @@
 import os
 
 import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
+from data_ops import vocabulary
 from prompt_tuning.bundled import bundled
+from prompt_tuning.checkpoints import base_checkpoint, fingerprint, prompt_artifact
 from prompt_tuning.inference import compilations, opening, requests
 
 H = bundled.SIZES["emb_dim"]
 LABELS = ["positive", "negative"]
 
 
-class OpenPredictorTest(absltest.TestCase):
+class OpenPredictorTest(parameterized.TestCase):
     def path(self, name, length, seed=0):
         path = os.path.join(self.create_tempdir().full_path, f"{name}.npy")
         np.save(path, np.random.RandomState(seed).normal(size=(length, H)).astype(np.float32))
@@ -39,6 +41,33 @@ class OpenPredictorTest(absltest.TestCase):
         made = self.open({"only": self.path("only", 4)})
         named = made.score_labels([requests.Request("good .", "only")], LABELS)
         np.testing.assert_array_equal(made.score_labels(["good ."], LABELS), named)
+
+    def artifact(self, **changes):
+        target = base_checkpoint.open_base(bundled.checkpoint_path()).target()
+        words = vocabulary.SentencePieceVocabulary(bundled.vocabulary_path(), 100)
+        values = {
+            "base_fingerprint": fingerprint.fingerprint(target),
+            "vocabulary_fingerprint": words.fingerprint,
+        }
+        metadata = prompt_artifact.Metadata(name="a", length=4, width=H, **(values | changes))
+        path = os.path.join(self.create_tempdir().full_path, "a.tar")
+        prompt_artifact.write(path, np.load(self.path("a", 4)), metadata, "# a\n")
+        return path
+
+    def test_an_artifact_of_this_model_and_vocabulary_is_its_prompt(self):
+        made = self.open({"packed": self.artifact(), "bare": self.path("a", 4)})
+        rows = [requests.Request("good .", name) for name in ("packed", "bare")]
+        packed, bare = made.score_labels(rows, LABELS)
+        np.testing.assert_array_equal(packed, bare)
+
+    @parameterized.parameters(
+        ({"base_fingerprint": "1-other"}, "for the base model 1-other, and this is 1-[0-9a-f]{32}"),
+        ({"vocabulary_fingerprint": "other"}, "for the vocabulary other, and this is"),
+        ({"placement": "suffix"}, "for the placement suffix, and this is prefix"),
+    )
+    def test_an_artifact_of_another_is_refused(self, changes, pattern):
+        with self.assertRaisesRegex(ValueError, f"a.tar was trained {pattern}"):
+            self.open({"a": self.artifact(**changes), "b": self.path("b", 3)})
 
     def test_a_longer_prompt_makes_room(self):
         self.assertEqual(self.open({"a": self.path("a", 11)}).prompts.max_length, 11)

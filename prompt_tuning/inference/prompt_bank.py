@@ -135,6 +135,8 @@ class PromptBank:
     def load(self, name: str, path: str | os.PathLike[str]) -> None:
         """Adds the prompt of a file, of any kind that `prompt_files.read_prompt` reads.
 
+        Not checked: which base model and vocabulary an artifact names; the bank knows neither.
+
         Raises:
           FileNotFoundError: Nothing is at `path`.
           ValueError: It is no prompt, or as for `add`.
