@@ -25,6 +25,7 @@ from prompt_tuning.runs import (
     devices,
     early_checks,
     evaluation,
+    initial_prompt,
     initialization,
     model_info,
     periodic_evaluation,
@@ -232,6 +233,9 @@ class _Run:
     def resume(self) -> None:
         restored = self.manager.restore_latest(self.state)
         if restored is None:
+            warning = initial_prompt.scale_warning(self.initial.params, self.initial.drawn)
+            if warning:
+                self.display.note(f"warning: {warning}")
             return
         self.state = restored.state
         self.best.go_on_from(int(self.state.step))
