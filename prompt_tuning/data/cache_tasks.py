@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes SeqIO's offline cache of tasks, without Beam and resumable.
 
-    bazel run //prompt_tuning/data:cache_tasks -- --tasks=glue_sst2_v200,super_glue_boolq_v102 \
+    bazel run //prompt_tuning/data:cache_tasks -- --tasks=taskless_glue_sst2_v200,super_glue_boolq_v102 \
         --output_cache_dir=$HOME/cache --tfds_data_dir=$HOME/tfds --vocabulary=sentencepiece.model
 
 A run reads it with `--seqio_additional_cache_dirs=$HOME/cache --gin.USE_CACHED_TASKS=True`. The

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from prompt_tuning.config import checkpoint_config, dataset_config
+from prompt_tuning.data import task_names
 from prompt_tuning.runs import (
     artifacts,
     comparison,
@@ -143,6 +144,8 @@ def _compare(
     model, config, restore, output_dir, summarize_config_fn, *, seed, prompts, tasks, without_prompt
 ) -> list[comparison.Result]:
     """Every prompt on every task."""
+    for name in () if config.module else tasks:
+        task_names.check(name)  # Not only when the tasks before it are evaluated.
     arrays = comparison.read_prompts(prompts, model.module.config.emb_dim)
     shape = (1, _SHAPE_LENGTH)
     shapes = {"encoder_input_tokens": shape, "decoder_input_tokens": shape}
