@@ -140,7 +140,7 @@ def write_file(
             for array in arrays.values():
                 values = array.get(dtype) if isinstance(array, LazyArray) else array
                 values = np.ascontiguousarray(values, None if dtype is None else as_dtype(dtype))
-                file.write(values.reshape(-1).view(np.uint8))
+                file.write(values.reshape(-1).view(np.uint8).data)
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):

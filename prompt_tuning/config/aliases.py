@@ -272,13 +272,11 @@ def may_exist(name: str) -> bool:
         if root != "prompt_tuning":
             return root in sys.modules or importlib.util.find_spec(root) is not None
         # find_spec of a dotted name would import its parents, and ours import JAX.
-        folders = importlib.util.find_spec(root).submodule_search_locations
+        spec = importlib.util.find_spec(root)
         for part in inner:
-            spec = folders and importlib.machinery.PathFinder.find_spec(part, folders)
-            if not spec:
-                return False
-            folders = spec.submodule_search_locations
-        return True
+            folders = spec and spec.submodule_search_locations
+            spec = importlib.machinery.PathFinder.find_spec(part, folders) if folders else None
+        return spec is not None
     except ValueError:  # A module without a spec, such as one made by a test, is there.
         return True
 

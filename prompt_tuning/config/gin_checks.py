@@ -76,7 +76,7 @@ def check_order(statements: gin_files.Statements) -> None:
     for binding in statements.bindings:
         before = seen.get(binding.key)
         group, old_group = group_of(binding.place.file), before and group_of(before.place.file)
-        if group and old_group and GROUPS.index(group) < GROUPS.index(old_group):
+        if before and group and old_group and GROUPS.index(group) < GROUPS.index(old_group):
             key = binding.name
             raise ValueError(
                 f"gin files are in the wrong order: {before.place.file} is listed before "

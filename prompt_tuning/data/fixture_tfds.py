@@ -30,10 +30,12 @@ class TfdsTestCase(absltest.TestCase):
     Attributes:
       files: {"glue/sst2:2.0.0": {split: content of a TSV or JSON Lines file}}.
       stored: {"squad/v1.1:3.0.0": (features, {split: examples})}.
+      data_dir: the TFDS folder that they are in.
     """
 
     files: Mapping[str, Mapping[str, str]] = {}
     stored: Mapping[str, tuple[Any, Mapping[str, Sequence[Any]]]] = {}
+    data_dir: str
 
     @classmethod
     def setUpClass(cls):

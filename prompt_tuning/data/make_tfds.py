@@ -43,7 +43,7 @@ def wanted(
             raise ValueError(f"--files has {','.join(files)!r}; an entry is like train=PATH.")
         yield from ((dataset, splits) for dataset in offline_tfds.parse(names[0]))
         return
-    if not os.path.isdir(source):
+    if not source or not os.path.isdir(source):
         raise FileNotFoundError(f"there is no folder {source}; set --source.")
     found = False
     everything = [f"{b}/{c}" for b in offline_tfds.VERSIONS for c in offline_tfds.configs(b)]
@@ -65,6 +65,8 @@ def wanted(
 def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"got {argv[1:]}; everything is given by flags.")
+    if not _DATA_DIR.value:
+        raise app.UsageError("--data_dir is not set; give the TFDS folder to write to.")
     # One line for each dataset says it all.
     logging.set_verbosity(logging.WARNING)
     tfds.disable_progress_bar()
@@ -75,5 +77,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("data_dir")
     app.run(main)

@@ -34,9 +34,9 @@ def matthews_corrcoef(targets: Sequence[int], predictions: Sequence[int]) -> Met
 
 def f1_score_with_invalid(targets: Sequence[int], predictions: Sequence[int]) -> Metrics:
     """{"f1": percent, of class 1 of two}; a prediction that is neither counts as the wrong one."""
-    targets, predictions = np.asarray(targets), np.asarray(predictions)
-    predictions = np.where(np.isin(predictions, (0, 1)), predictions, 1 - targets)
-    return {"f1": 100.0 * float(sklearn_metrics.f1_score(targets, predictions, zero_division=0.0))}
+    labels, found = np.asarray(targets), np.asarray(predictions)
+    found = np.where(np.isin(found, (0, 1)), found, 1 - labels)
+    return {"f1": 100.0 * float(sklearn_metrics.f1_score(labels, found, zero_division=0.0))}
 
 
 def mean_3class_f1(targets: Sequence[int], predictions: Sequence[int]) -> Metrics:
@@ -80,11 +80,11 @@ def rank_classification(label_ids: np.ndarray, scores: np.ndarray) -> Metrics:
 
 
 def metric_with_examples(
-    metric_fn: Callable[..., Metrics],
+    metric_fn: Callable[..., Mapping[str, Any]],
     targets: Sequence[Any],
     predictions: Sequence[Mapping[str, Any]],
     prediction_field: str = "prediction",
-) -> Metrics:
+) -> Mapping[str, Any]:
     """`metric_fn` over the dicts that `postprocessors.postprocess_with_examples` makes."""
     return metric_fn(targets, [prediction[prediction_field] for prediction in predictions])
 

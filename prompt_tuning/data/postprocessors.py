@@ -5,10 +5,12 @@ Every function takes the decoded text first and accepts SeqIO's keywords (`examp
 Knows no tokens and no model; imports no TensorFlow.
 """
 
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 UNKNOWN_LABEL = -1
+_NO_EXAMPLE: Mapping[str, Any] = types.MappingProxyType({})
 
 _EXTRA_ID_0 = "<extra_id_0>"
 _EXAMPLE_FIELDS = ("inputs_pretokenized", "targets_pretokenized")
@@ -43,7 +45,7 @@ def string_to_float(string: str, default: float = -1.0, **unused) -> float:
 
 
 def multirc(
-    string_label: str, example: Mapping[str, Any] | None = None, is_target: bool = False
+    string_label: str, example: Mapping[str, Any] = _NO_EXAMPLE, is_target: bool = False
 ) -> dict[str, Any]:
     """{"value": class id of False or True}, and for a target {"group": its question}."""
     result: dict[str, Any] = {"value": string_label_to_class_id(string_label, ("False", "True"))}
@@ -53,7 +55,7 @@ def multirc(
 
 
 def record(
-    answer: str, example: Mapping[str, Any] | None = None, is_target: bool = False
+    answer: str, example: Mapping[str, Any] = _NO_EXAMPLE, is_target: bool = False
 ) -> dict[str, Any]:
     """{"value": answer}; for a target all answers as the value, and {"group": its query}."""
     if not is_target:
@@ -63,14 +65,14 @@ def record(
 
 
 def qa(
-    answer: str, example: Mapping[str, Any] | None = None, is_target: bool = False
+    answer: str, example: Mapping[str, Any] = _NO_EXAMPLE, is_target: bool = False
 ) -> str | list[str]:
     """The answer; for a target the list of all answers of the example."""
     return [_text(text) for text in example["answers"]] if is_target else answer
 
 
 def wsc_simple(
-    prediction: str, example: Mapping[str, Any] | None = None, is_target: bool = False
+    prediction: str, example: Mapping[str, Any] = _NO_EXAMPLE, is_target: bool = False
 ) -> int:
     """1 if the prediction names the span that the example asks about, else 0; -1 if it is empty.
 

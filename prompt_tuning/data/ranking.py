@@ -7,6 +7,7 @@ neither labels nor datasets; `evaluation` has the faster way for tasks with labe
 
 import functools
 import itertools
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import tensorflow as tf
 from sklearn import metrics as sklearn_metrics
 
 Example = Mapping[str, Any]
+_NO_EXAMPLE: Example = types.MappingProxyType({})
 ExampleFn = Callable[[Example], tf.Tensor]
 # (idx [2], is it correct, weight, number of target tokens), as `postprocess` makes it.
 Target = tuple[tuple[int, int], bool, float, int]
@@ -99,7 +101,7 @@ def to_columns(example: Example, keys: Sequence[str] = ("inputs", "targets")) ->
     return {**example, **dense}
 
 
-def postprocess(score: Any, example: Example | None = None, is_target: bool = False) -> Any:
+def postprocess(score: Any, example: Example = _NO_EXAMPLE, is_target: bool = False) -> Any:
     """The score of an answer itself; for a target, what `rank_classification` needs of it."""
     if not is_target:
         return score
@@ -155,8 +157,8 @@ def rank_classification(
     by_index = sorted(zip(targets, scores, strict=True), key=lambda pair: pair[0][0])
     groups = []
     for _, group in itertools.groupby(by_index, key=lambda pair: pair[0][0][0]):
-        answers, values = zip(*group, strict=True)
-        values = np.asarray(values, np.float64)
+        answers, of_answers = zip(*group, strict=True)
+        values = np.asarray(of_answers, np.float64)
         if normalize_by_target_length:
             values = values / [tokens for *_, tokens in answers]
         groups.append(([answer[1] for answer in answers], values, answers[0][2]))

@@ -113,12 +113,12 @@ def _sst2() -> Iterator[task_spec.Spec]:
 def _record() -> Iterator[task_spec.Spec]:
     dataset, stem = super_glue.DATASETS["record"], "pr:super_glue_record_v102"
     validation = ("validation",)
-    generation = {
+    generation: dict[str, Any] = {
         "text": (*dataset.text_steps, text_formats.remove_first_text_token),
         "postprocess": dataset.postprocess_fn,
         "metric_fns": dataset.metric_fns,
     }
-    rank = {
+    rank: dict[str, Any] = {
         "text": (
             text_formats.record_to_rank,
             text_formats.remove_first_text_token,
@@ -127,7 +127,7 @@ def _record() -> Iterator[task_spec.Spec]:
         "postprocess": ranking.postprocess,
         "metric_fns": (_rank_metric(None), _normed(None)),
     }
-    parts = {
+    parts: dict[str, tuple[Any, dict[str, Any]]] = {
         f"{stem}_training": (_held_out(10000), generation),
         f"{stem}_test": (validation, generation),
         f"{stem}_rc": (validation, rank),
@@ -171,13 +171,12 @@ def _family(
     """
     to_class = functools.partial(postprocessors.string_label_to_class_id, label_classes=words)
     for name, (splits, rank_metrics) in parts.items():
-        ranks = rank_metrics is not None
         yield task_spec.TaskSpec(
             name,
             dataset,
-            (*text, ranking.over_labels(words)) if ranks else text,
-            postprocess=ranking.postprocess if ranks else to_class,
-            metric_fns=rank_metrics if ranks else metric_fns,
+            text if rank_metrics is None else (*text, ranking.over_labels(words)),
+            postprocess=to_class if rank_metrics is None else ranking.postprocess,
+            metric_fns=metric_fns if rank_metrics is None else rank_metrics,
             splits=splits,
             cached=False,
         )

@@ -195,7 +195,7 @@ class RowConverter:
         """Whether there is no such column, or the row leaves out a member that it may leave out."""
         if key is None:
             return True
-        return self._is_json and key in self._optional and row.cells.get(key) is None
+        return isinstance(row.cells, dict) and key in self._optional and row.cells.get(key) is None
 
     def _cell(self, cells, key) -> str:
         if not self._is_json:

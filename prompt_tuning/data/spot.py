@@ -43,7 +43,7 @@ SUMMARIES = {
     "newsroom": ("newsroom:1.0.0", "text", "summary"),
 }
 # {part of a task's name: splits}: MNLI has two validation splits, which two tasks call validation.
-_MNLI = {
+_MNLI: dict[str, Sequence[str] | Mapping[str, str]] = {
     "train": ("train",),
     "validation_matched": {"validation": "validation_matched"},
     "validation_mismatched": {"validation": "validation_mismatched"},

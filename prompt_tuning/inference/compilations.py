@@ -14,8 +14,8 @@ def counted() -> Iterator[list[str]]:
     """A list that grows by one with each compilation of any program, until the block ends."""
     seen: list[str] = []
 
-    def listen(event: str, duration: float, **details: object) -> None:
-        del duration, details
+    def listen(event: str, duration_secs: float, **details: str | int) -> None:
+        del duration_secs, details
         if event == _EVENT:
             seen.append(event)
 

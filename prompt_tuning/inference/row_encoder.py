@@ -26,8 +26,11 @@ class BatchTokenizer(Protocol):
 class Vocabulary(Protocol):
     """What is needed of `data_ops.vocabulary.SentencePieceVocabulary`."""
 
-    eos_id: int
-    tokenizer: BatchTokenizer
+    @property
+    def eos_id(self) -> int: ...
+
+    @property
+    def tokenizer(self) -> BatchTokenizer: ...
 
     def encode(self, s: str) -> Sequence[int]: ...
 

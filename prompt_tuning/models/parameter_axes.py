@@ -29,7 +29,7 @@ def logical_axes(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     Args:
         names: parameter names such as `encoder/layers_0/mlp/wo/kernel`.
     """
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for name in names:
         axes = next((axes for pattern, axes in _AXES_OF if re.fullmatch(pattern, name)), None)
         if axes is not None:

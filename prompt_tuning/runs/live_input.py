@@ -5,6 +5,7 @@ A pipe that is filled faster than rows are answered gives full batches; a person
 answer to each line.
 """
 
+import contextlib
 import io
 import os
 import select
@@ -26,10 +27,9 @@ class LiveInput:
         """
         self._buffer, self._ended, self._patience_s = bytearray(), False, patience_s
         self._stream = stream
-        try:
+        self._descriptor: int | None = None
+        with contextlib.suppress(AttributeError, io.UnsupportedOperation):
             self._descriptor = stream.fileno()
-        except (AttributeError, io.UnsupportedOperation):
-            self._descriptor = None
 
     def readline(self, limit: int = -1) -> bytes:
         """The next line with its end, or its first `limit` bytes; b"" at the end."""

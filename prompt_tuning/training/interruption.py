@@ -4,6 +4,11 @@
 import signal
 import threading
 import types
+from collections.abc import Callable
+from typing import Any
+
+# What signal.signal returns.
+_Handler = Callable[[int, types.FrameType | None], Any] | int | None
 
 
 class InterruptionGuard:
@@ -16,7 +21,7 @@ class InterruptionGuard:
 
     def __init__(self):
         self.received: signal.Signals | None = None
-        self._previous: dict[signal.Signals, object] = {}
+        self._previous: dict[signal.Signals, _Handler] = {}
 
     def __enter__(self) -> "InterruptionGuard":
         if threading.current_thread() is threading.main_thread():

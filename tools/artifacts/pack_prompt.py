@@ -104,14 +104,14 @@ def _summary() -> Mapping[str, Any]:
         return _object(file.read(), "summary")
 
 
-def pack() -> prompt_artifact.Metadata:
-    """Writes the artifact that the flags describe; returns its metadata.
+def pack(prompt_path: str, output: str, base_model: Sequence[str]) -> prompt_artifact.Metadata:
+    """Writes the artifact; the other flags describe it. Returns its metadata.
 
     Raises:
       FileNotFoundError, ValueError: an input is missing, or does not fit the others.
     """
-    prompt = prompt_files.read_prompt(PROMPT.value)
-    folder = base_folder(BASE_MODEL.value)
+    prompt = prompt_files.read_prompt(prompt_path)
+    folder = base_folder(base_model)
     description = base_checkpoint.describe(folder)
     if prompt.shape[1] != description.t5_config_fields["emb_dim"]:
         raise ValueError(
@@ -126,7 +126,7 @@ def pack() -> prompt_artifact.Metadata:
     if "split" in summary:
         figures["split"] = summary["split"]
     metadata = prompt_artifact.Metadata(
-        name=NAME.value or os.path.basename(OUTPUT.value).removesuffix(".tar"),
+        name=NAME.value or os.path.basename(output).removesuffix(".tar"),
         base_fingerprint=fingerprint.fingerprint(target),
         vocabulary_fingerprint=pieces.fingerprint,
         length=prompt.shape[0],
@@ -140,7 +140,7 @@ def pack() -> prompt_artifact.Metadata:
     embedding = t5x_format.read_arrays({_EMBEDDING: target[_EMBEDDING]}, "float32")[_EMBEDDING]
     rows = embedding[: pieces.vocab_size]
     card = model_card.model_card(metadata, prompt, rows, pieces.tokenizer.id_to_piece)
-    prompt_artifact.write(OUTPUT.value, prompt, metadata, card)
+    prompt_artifact.write(output, prompt, metadata, card)
     return metadata
 
 
@@ -148,14 +148,16 @@ def main(argv: Sequence[str]) -> None:
     """Packs, and says what was written."""
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is not a flag.")
-    for flag in (PROMPT, OUTPUT, BASE_MODEL):
-        if not flag.value:
-            raise app.UsageError(f"--{flag.name} is not set.")
-    if not OUTPUT.value.endswith(".tar"):
-        raise app.UsageError(f"--output={OUTPUT.value} must end in .tar")
-    metadata = pack()
+    prompt, output, base_model = (
+        command_line.required(PROMPT),
+        command_line.required(OUTPUT),
+        command_line.required(BASE_MODEL),
+    )
+    if not output.endswith(".tar"):
+        raise app.UsageError(f"--output={output} must end in .tar")
+    metadata = pack(prompt, output, base_model)
     print(
-        f"{OUTPUT.value}: {metadata.length} positions of width {metadata.width} for "
+        f"{output}: {metadata.length} positions of width {metadata.width} for "
         f"{metadata.base_model}, base fingerprint {metadata.base_fingerprint}"
     )
 

@@ -4,8 +4,22 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from absl import app, flags
+
+_Value = TypeVar("_Value")
+
+
+def required(flag: flags.FlagHolder[_Value | None]) -> _Value:
+    """The value of a flag that has no default, and that the program cannot do without.
+
+    Raises:
+      app.UsageError: it is not set, or empty.
+    """
+    if not flag.value:
+        raise app.UsageError(f"--{flag.name} is not set.")
+    return flag.value
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:

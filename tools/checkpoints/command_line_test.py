@@ -8,7 +8,7 @@ import subprocess
 import sys
 from unittest import mock
 
-from absl import app
+from absl import app, flags
 from absl.testing import absltest, parameterized
 
 from tools.checkpoints import command_line
@@ -53,6 +53,23 @@ class StatusTest(parameterized.TestCase):
 
         with self.assertRaises(ZeroDivisionError):
             command_line.status(main, ["tool"])
+
+
+class RequiredTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.values = flags.FlagValues()
+        self.flag = flags.DEFINE_string("input", None, "", flag_values=self.values)
+
+    def test_a_value(self):
+        self.values(["tool", "--input=a"])
+        self.assertEqual(command_line.required(self.flag), "a")
+
+    @parameterized.parameters([[]], [["--input="]])
+    def test_none(self, given):
+        self.values(["tool", *given])
+        with self.assertRaisesRegex(app.UsageError, "^--input is not set.$"):
+            command_line.required(self.flag)
 
 
 class ProgramTest(absltest.TestCase):

@@ -151,10 +151,8 @@ def main(argv: Sequence[str]) -> None:
     """Converts, and says what was written."""
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is not a flag.")
-    for flag in (INPUT, OUTPUT, TO):
-        if flag.value is None:
-            raise app.UsageError(f"--{flag.name} is not set.")
-    model = open_model(INPUT.value, STEP.value)
+    source, output, to = (command_line.required(flag) for flag in (INPUT, OUTPUT, TO))
+    model = open_model(source, STEP.value)
     for name in model.prompts:
         print(f"left out: {name} (a model's format holds no prompt; see convert_prompt)")
     total = sum(leaf.size * leaf.dtype.itemsize for leaf in model.parameters.values())
@@ -167,12 +165,12 @@ def main(argv: Sequence[str]) -> None:
     )
     with bar:
         task = bar.add_task("converting", total=total)
-        path = write_model(model, OUTPUT.value, TO.value, lambda done: bar.advance(task, done))
+        path = write_model(model, output, to, lambda done: bar.advance(task, done))
     count = sum(leaf.size for leaf in model.parameters.values())
     print(
         f"{path}: {len(model.parameters)} arrays, {count:,} parameters, {total / 1e9:.2f} GB read"
     )
-    if model.vocabulary_file and TO.value != "huggingface":
+    if model.vocabulary_file and to != "huggingface":
         print(f"vocabulary: {model.vocabulary_file}")
 
 

@@ -85,18 +85,16 @@ def main(argv: Sequence[str]) -> None:
     """Converts one way or the other, as --input asks for it."""
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is not a flag.")
-    for flag in (INPUT, OUTPUT):
-        if not flag.value:
-            raise app.UsageError(f"--{flag.name} is not set.")
-    adapters = [path for path in INPUT.value if peft_adapter.is_adapter(path)]
+    inputs, output = command_line.required(INPUT), command_line.required(OUTPUT)
+    adapters = [path for path in inputs if peft_adapter.is_adapter(path)]
     if adapters:
-        if len(INPUT.value) > 1:
+        if len(inputs) > 1:
             raise app.UsageError(f"{adapters[0]} is an adapter; it must be the only --input.")
-        print(import_adapter(adapters[0], OUTPUT.value, TASK.value))
+        print(import_adapter(adapters[0], output, TASK.value))
         return
     if not BASE_MODEL.value:
         raise app.UsageError("--base_model is not set; an adapter needs to know its sizes.")
-    print(export_prompts(INPUT.value, BASE_MODEL.value, OUTPUT.value))
+    print(export_prompts(inputs, BASE_MODEL.value, output))
 
 
 if __name__ == "__main__":

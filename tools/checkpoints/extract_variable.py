@@ -34,9 +34,10 @@ def main(argv: Sequence[str]) -> None:
     """Reads the parameter, and nothing else of the checkpoint, and writes it."""
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is not a flag.")
-    checkpoint = t5x_format.open_checkpoint(CHECKPOINT_DIR.value)
-    variable = variables.find_variable(checkpoint, VARIABLE_PATH.value, "variable_path")
-    variables.save_array(OUTPUT_PATH.value, variable.get(RESTORE_DTYPE.value))
+    checkpoint = t5x_format.open_checkpoint(command_line.required(CHECKPOINT_DIR))
+    name = command_line.required(VARIABLE_PATH)
+    variable = variables.find_variable(checkpoint, name, "variable_path")
+    variables.save_array(command_line.required(OUTPUT_PATH), variable.get(RESTORE_DTYPE.value))
     print(
         f"{OUTPUT_PATH.value}: {variable.name} of step {checkpoint.step}, "
         f"shape {list(variable.shape)}, {RESTORE_DTYPE.value}"

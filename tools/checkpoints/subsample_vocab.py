@@ -60,12 +60,12 @@ def main(argv: Sequence[str]) -> None:
     """Reads the table, draws, writes."""
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is not a flag.")
-    checkpoint = t5x_format.open_checkpoint(CHECKPOINT_DIR.value)
+    checkpoint = t5x_format.open_checkpoint(command_line.required(CHECKPOINT_DIR))
     table = variables.find_variable(checkpoint, EMBEDDINGS_PATH.value, "embeddings_path")
     prompt = sample_rows(
         table.get(RESTORE_DTYPE.value), PROMPT_LENGTH.value, POPULATION_SIZE.value, SEED.value
     )
-    variables.save_array(OUTPUT_PATH.value, prompt)
+    variables.save_array(command_line.required(OUTPUT_PATH), prompt)
     print(f"{OUTPUT_PATH.value}: {len(prompt)} rows of {table.name}, {RESTORE_DTYPE.value}")
 
 

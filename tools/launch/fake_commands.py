@@ -110,7 +110,8 @@ def parsed_lines(text):
     """Argument lists of the commands in `text`, one a line, read as bash reads them."""
     read = 'while IFS= read -r line; do eval "set -- ${line}"; printf "%s\\0" "$@"; printf "\\n\\0"; done'
     output = subprocess.run(["bash", "-c", read], input=text, capture_output=True, text=True)
-    commands, words = [], []
+    commands: list[list[str]] = []
+    words: list[str] = []
     for word in output.stdout.split("\0")[:-1]:
         if word == "\n":
             commands.append(words)

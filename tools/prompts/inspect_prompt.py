@@ -48,14 +48,14 @@ def main(argv: Sequence[str]) -> None:
     """Reads, measures, prints, and writes the page."""
     if len(argv) > 1:
         raise app.UsageError(f"{argv[1]!r} is not a flag.")
-    prompts = _read_all(PROMPT.value, "prompt")
+    prompts = _read_all(command_line.required(PROMPT), "prompt")
     initial = _read_all(INITIAL.value, "initial")
     if unknown := sorted(set(initial) - set(prompts)):
         raise ValueError(
             f"--initial names {', '.join(unknown)}, which is no prompt; --prompt has "
             f"{', '.join(prompts)}."
         )
-    pieces = vocabulary.SentencePieceVocabulary(VOCABULARY.value, EXTRA_IDS.value)
+    pieces = vocabulary.SentencePieceVocabulary(command_line.required(VOCABULARY), EXTRA_IDS.value)
     # Rows behind the vocabulary are padding of the table and stand for no piece.
     embedding = _embedding()[: pieces.vocab_size]
     measured = []
@@ -93,11 +93,12 @@ def _read_all(values: Sequence[str], flag: str) -> dict[str, np.ndarray]:
 
 
 def _embedding() -> np.ndarray:
-    if (CHECKPOINT_DIR.value is None) == (EMBEDDING_FILE.value is None):
+    folder, file = CHECKPOINT_DIR.value, EMBEDDING_FILE.value
+    if folder is None and file is not None:
+        return prompt_files.read_prompt(file)  # As large an array of its kind.
+    if folder is None or file is not None:
         raise ValueError("Give one of --checkpoint_dir and --embedding_file.")
-    if EMBEDDING_FILE.value is not None:
-        return prompt_files.read_prompt(EMBEDDING_FILE.value)  # As large an array of its kind.
-    checkpoint = t5x_format.open_checkpoint(CHECKPOINT_DIR.value)
+    checkpoint = t5x_format.open_checkpoint(folder)
     return variables.find_variable(checkpoint, _EMBEDDING, "checkpoint_dir").get("float32")
 
 

@@ -85,8 +85,8 @@ def _figure(caption: str, picture: str) -> str:
 
 def _table(prompt: MeasuredPrompt) -> str:
     geometry = prompt.geometry
-    columns = {"norm": geometry.norms, "drift": geometry.drift, "cosine with start": geometry.kept}
-    columns = {name: values for name, values in columns.items() if values is not None}
+    measured = {"norm": geometry.norms, "drift": geometry.drift, "cosine with start": geometry.kept}
+    columns = {name: values for name, values in measured.items() if values is not None}
     head = "".join(f"<th>{name}</th>" for name in ("position", *columns, "nearest pieces (cosine)"))
     rows = []
     for position, pieces in enumerate(prompt.pieces):
