@@ -101,7 +101,7 @@ def _stream(
         if prompts:
             return lambda rows: ensemble.score_labels_stream(model, rows, labels, prompts), ranked
         return lambda rows: model.score_labels_stream(rows, labels), ranked
-    decoded = writers.prediction_record
+    decoded: Callable[[Mapping[str, Any], Any], writers.Record] = writers.prediction_record
     if manner.mode == PREDICT_WITH_AUX:
         decoded = _with_aux
     if prompts:

@@ -20,7 +20,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -275,7 +275,7 @@ class Predictor:
         batches = length_batches.plan(encoded.lengths, self._batch_size, self._buckets)
         targets = None
         if with_targets and batches:
-            targets = self._encoder.targets(window, encoded.rows, self._target_widths)
+            targets = self._encoder.targets(encoded.asked, self._target_widths)
         # All batches are queued before the first is fetched: the device never waits.
         results = [
             function(
@@ -368,7 +368,8 @@ def _score_targets(
         "decoder_target_tokens": targets,
         "decoder_loss_weights": (targets > 0).astype(jnp.float32),
     }
-    return model.score_batch(params, batch, **extra)
+    # A pair comes only where intermediates are asked for.
+    return cast(jax.Array, model.score_batch(params, batch, **extra))
 
 
 def _decode(

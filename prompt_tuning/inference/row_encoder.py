@@ -43,6 +43,7 @@ class EncodedRows:
 
     Attributes:
       rows: int `[m]`, which requests the arrays are of.
+      asked: These `m` requests.
       tokens: int32 `[m, T]`, padded with 0.
       slots: int `[m]`, places of their prompts in the bank; zeros without a bank.
       seeds: uint32 `[m, 2]`, what each one's random numbers are made of.
@@ -50,6 +51,7 @@ class EncodedRows:
     """
 
     rows: np.ndarray
+    asked: Sequence[requests.Request]
     tokens: np.ndarray
     slots: np.ndarray
     seeds: np.ndarray
@@ -96,40 +98,40 @@ class RowEncoder:
         Raises:
           ValueError: A request has no prompt or an unknown one, and bad rows are not reported.
         """
-        slots, errors = {}, {}
+        asked: dict[int, requests.Request] = {}
+        slots: dict[int, int] = {}
+        errors: dict[int, requests.RowError] = {}
         for row, request in enumerate(window):
             if isinstance(request, requests.RowError):
                 errors[row] = request
                 continue
             found = self._slot(request, table, default_prompt)
             if not isinstance(found, requests.RowError):
-                slots[row] = found
+                asked[row], slots[row] = request, found
             elif self._report:
                 errors[row] = found
             else:
                 raise ValueError(f"row {first + row}: {found.message}")
-        tokens = self._tokens([window[row].text for row in slots])
+        tokens = self._tokens([request.text for request in asked.values()])
         rows, fits = np.array(list(slots), np.int64), np.ones(len(slots), bool)
         if self._report:
             fits = tokens[:, self._length] == 0
-            errors.update({row: self._too_long(window[row].text) for row in rows[~fits].tolist()})
-        seeds = [_seed(window[row], first + row) for row in rows]
+            errors.update({row: self._too_long(asked[row].text) for row in rows[~fits].tolist()})
+        seeds = [_seed(request, first + row) for row, request in asked.items()]
         return EncodedRows(
             rows=rows[fits],
+            asked=[asked[row] for row in rows[fits].tolist()],
             tokens=tokens[fits, : self._length],
             slots=np.array(list(slots.values()), np.int32)[fits],
             seeds=np.array(seeds, np.uint32).reshape(-1, 2)[fits],
             errors=errors,
         )
 
-    def targets(
-        self, window: Sequence[requests.Request], rows: np.ndarray, widths: Sequence[int]
-    ) -> np.ndarray:
-        """The targets of some rows of a window as tokens with EOS, padded to one of the widths.
+    def targets(self, asked: Sequence[requests.Request], widths: Sequence[int]) -> np.ndarray:
+        """The targets of requests as tokens with EOS, padded to one of the widths.
 
         Args:
-          window: `n` requests.
-          rows: int `[m]`.
+          asked: `m` requests.
           widths: Ascending; targets are cut to the last.
 
         Returns:
@@ -138,17 +140,17 @@ class RowEncoder:
         Raises:
           ValueError: A request has no target.
         """
-        texts = [window[row].target for row in rows]
-        if None in texts:
+        texts = [request.target for request in asked if request.target is not None]
+        if len(texts) < len(asked):
+            without = next(request.text for request in asked if request.target is None)
             raise ValueError(
-                f"the request {window[rows[texts.index(None)]].text!r} has no target to score; "
-                "give every `Request` a `target`"
+                f"the request {without!r} has no target to score; give every `Request` a `target`"
             )
         tokens = self._vocabulary.tokenizer.encode_padded(
             texts, max_len=widths[-1], pad=0, eos=self._vocabulary.eos_id
         )
         longest = int(np.max(np.sum(tokens != 0, axis=1), initial=1))
-        return tokens[:, : widths[np.searchsorted(widths, longest)]]
+        return tokens[:, : widths[int(np.searchsorted(widths, longest))]]
 
     def _slot(
         self,

@@ -68,9 +68,9 @@ class TracedModel(models.EncoderDecoderModel):
         self.traces["predict", batch["encoder_input_tokens"].shape[1]] += 1
         return super().predict_batch_with_aux(params, batch, *args, **kwargs)
 
-    def label_scores(self, params, tokens, labels, **extra):
-        self.traces["score", tokens.shape[1]] += 1
-        return super().label_scores(params, tokens, labels, **extra)
+    def label_scores(self, params, encoder_input_tokens, labels, **extra):
+        self.traces["score", encoder_input_tokens.shape[1]] += 1
+        return super().label_scores(params, encoder_input_tokens, labels, **extra)
 
 
 @functools.cache

@@ -113,7 +113,7 @@ class ValidLabelsOnlyEncoderDecoderModel(models.EncoderDecoderModel):
         raise NotImplementedError(f"{type(self).__name__} scores labels and has no loss")
 
     def predict_batch_with_aux(
-        self, params: Params, batch: Batch, rng: Array | None = None, **arguments: Any
+        self, params: Params, batch: Batch, rng: Array | None = None, *search: Any, **arguments: Any
     ) -> tuple[Array, dict[str, Array]]:
         """The tokens of each example's best label, `[B, L]`, and nothing beside them.
 
@@ -121,9 +121,10 @@ class ValidLabelsOnlyEncoderDecoderModel(models.EncoderDecoderModel):
             params: the parameters.
             batch: as for `loss_fn`, without `is_correct`.
             rng: unused, like the other arguments of a search: nothing is searched for.
+            *search: unused.
             **arguments: unused.
         """
-        del rng, arguments
+        del rng, search, arguments
         best = jnp.argmax(self.label_logits(params, batch), axis=-1)
         targets = batch["decoder_target_tokens"]
         return jnp.take_along_axis(targets, best[:, None, None], axis=1)[:, 0], {}

@@ -97,7 +97,7 @@ class Dense(nn.Module):
 
     def by_head(self, num_heads: int) -> Array:
         """The kernel as `[in, N, D]` in `dtype`, of a module that has its parameters already."""
-        kernel = self.get_variable("params", "kernel").astype(self.dtype)
+        kernel: Array = self.get_variable("params", "kernel").astype(self.dtype)
         return kernel.reshape(kernel.shape[0], num_heads, -1)
 
 

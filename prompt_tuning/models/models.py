@@ -112,7 +112,7 @@ class BaseTransformerModel:
             )
         if z_loss < 0.0:
             raise ValueError(f"z_loss is {z_loss!r}; it must not be negative. Set Z_LOSS.")
-        self.module = module
+        self.module: Any = module  # Flax types what `apply` returns with collections changed, too.
         self.input_vocabulary = input_vocabulary
         self.output_vocabulary = output_vocabulary
         self.optimizer_def = optimizer_def

@@ -70,7 +70,7 @@ def make_relpos_bias(cfg: T5Config, bidirectional: bool) -> layers.RelativePosit
     )
 
 
-def make_head(cfg: T5Config, token_embedder: nn.Module) -> nn.Module:
+def make_head(cfg: T5Config, token_embedder: layers.Embed) -> nn.Module:
     """What turns positions into logits, in float32: a table of its own, not scaled, or the tokens'."""
     if cfg.logits_via_embedding:
         return layers.TiedHead(token_embedder)
@@ -249,7 +249,7 @@ class Decoder(nn.Module):
     """Decoder tokens and encoded input to logits; all positions at once, or one with a cache."""
 
     config: T5Config
-    token_embedder: nn.Module
+    token_embedder: layers.Embed
 
     def setup(self) -> None:
         cfg = self.config

@@ -16,7 +16,6 @@ import numpy as np
 from flax import traverse_util
 
 from prompt_tuning.models import models
-from prompt_tuning.prompts import initializers
 
 
 def length(x: Sequence[Any]) -> int:
@@ -55,7 +54,9 @@ def encode_string(
 
 
 def execute_initializer(
-    init: initializers.Initializer, rng: jax.Array | None, shape: Sequence[int]
+    init: Callable[[jax.Array | None, Sequence[int]], jax.Array],
+    rng: jax.Array | None,
+    shape: Sequence[int],
 ) -> jax.Array:
     """Calls an initializer where gin needs its result."""
     return init(rng, tuple(shape))
@@ -132,4 +133,5 @@ class WaywardPromptEncoderDecoderModel(models.EncoderDecoderModel):
                 f"the parameter {self._prompt_path!r} is {got}; it must have the shape "
                 f"{self._discrete_prompt.shape} of the text. Set prompt_path or PROMPT_LENGTH."
             )
-        return loss + self._gamma * self._distance(prompt, self._discrete_prompt), metrics
+        distance = self._distance(prompt, jnp.asarray(self._discrete_prompt))
+        return loss + self._gamma * distance, metrics

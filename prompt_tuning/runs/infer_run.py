@@ -73,6 +73,8 @@ def infer(
     del partitioner
     settings = settings or answer_settings.AnswerSettings()
     _check(input_file, output_file, shard_id, num_shards)
+    if input_file is None:
+        _folder(output_dir)  # Before anything is loaded.
     manner = _manner(mode, label_words, dataset_cfg, settings)
     compilation_cache.enable()
     devices.check()
@@ -99,11 +101,12 @@ def infer(
     sync_every = checkpoint_period * loaded.batch_size
     if of_text:
         return output.write_file(output_file, identity, sync_every)
-    os.makedirs(output_dir, exist_ok=True)
+    task, folder = _task(dataset_cfg), _folder(output_dir)
+    os.makedirs(folder, exist_ok=True)
     if summarize_config_fn is not None:
-        summarize_config_fn(output_dir)
-    name = f"{dataset_cfg.mixture_or_task_name}-{mode}.jsonl-{shard_id:05}-of-{num_shards:05}"
-    return output.write_shard(os.path.join(output_dir, name), identity, sync_every)
+        summarize_config_fn(folder)
+    name = f"{task.mixture_or_task_name}-{mode}.jsonl-{shard_id:05}-of-{num_shards:05}"
+    return output.write_shard(os.path.join(folder, name), identity, sync_every)
 
 
 def _check(input_file: str | None, output_file: str, shard_id: int, num_shards: int) -> None:
@@ -117,6 +120,23 @@ def _check(input_file: str | None, output_file: str, shard_id: int, num_shards: 
             f"the shard is {shard_id} of {num_shards}; accepted are 0 to {num_shards - 1}: "
             "--shard_id, --num_shards."
         )
+
+
+def _task(config: dataset_config.DatasetConfig | None) -> dataset_config.DatasetConfig:
+    """What is answered where no file is."""
+    if config is None:
+        raise ValueError(
+            "there is nothing to answer: set --input_file, or infer.dataset_cfg to a "
+            "utils.DatasetConfig with a task."
+        )
+    return config
+
+
+def _folder(output_dir: str | None) -> str:
+    """Where the answers to a task go."""
+    if not output_dir:
+        raise ValueError("the answers to a task go to a folder; set --output_dir.")
+    return output_dir
 
 
 def _manner(
@@ -153,7 +173,7 @@ def _rows(
 ) -> tuple[Iterator[answers.InputRow], live_input.LiveInput | None]:
     """The rows, and the lines they are made from if those come from a pipe or a person."""
     if input_file is None:
-        return input_rows.of_task(config, model.input_vocabulary, with_targets), None
+        return input_rows.of_task(_task(config), model.input_vocabulary, with_targets), None
     files = config.file_task if config else None
     live = live_input.LiveInput(sys.stdin.buffer) if input_file == input_rows.STDIN else None
     kind = settings.input_format
@@ -195,7 +215,8 @@ def _source(input_file: str | None, config: dataset_config.DatasetConfig | None)
     """What says that the rows are the same ones."""
     if input_file is not None:
         return [input_file]
-    path = config.file_task.files.get(config.split) if config.file_task else None
+    task = _task(config)
+    path = task.file_task.files.get(task.split) if task.file_task else None
     state = os.stat(path) if path and os.path.exists(path) else None
     version = [path, state.st_size, state.st_mtime_ns] if state else []
-    return [config.mixture_or_task_name, config.split, *version]
+    return [task.mixture_or_task_name, task.split, *version]

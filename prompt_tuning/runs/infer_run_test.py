@@ -27,6 +27,12 @@ class InferRunTest(parameterized.TestCase):
     def test_missing_file(self):
         self.refused("no input file nowhere", FileNotFoundError, input_file="nowhere")
 
+    def test_neither_file_nor_task(self):
+        self.refused("nothing to answer: set --input_file, or infer.dataset_cfg", output_dir="out")
+
+    def test_task_without_folder(self):
+        self.refused("answers to a task go to a folder; set --output_dir")
+
     def test_output_file_without_input_file(self):
         self.refused("out.jsonl is for the answers to an input file", output_file="out.jsonl")
 

@@ -228,7 +228,8 @@ class Adafactor:
         return scale
 
     def _decayed(self, param: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
-        decay, exponent = self.weight_decay_rate, self.weight_decay_rate_lr_exponent
+        exponent = self.weight_decay_rate_lr_exponent
+        decay: Any = self.weight_decay_rate  # A number, or with the exponent an array.
         if exponent:
             decay = (1.0 if decay is None else decay) * rate**exponent
         return param if decay is None else (1.0 - decay) * param

@@ -122,7 +122,8 @@ class _Loop:
 
     def run_until_pause(self, guard: interruption.InterruptionGuard) -> None:
         """Runs steps up to the next one after which the host has something to do."""
-        began, in_flight = time.monotonic(), collections.deque()
+        began = time.monotonic()
+        in_flight: collections.deque[Any] = collections.deque()
         while True:
             self.state, metrics = self.trainer.train_step(
                 self.state, self.frozen, self.next_batch()
@@ -164,7 +165,7 @@ class _Loop:
         )
 
     def every(self, period: int | None) -> bool:
-        return bool(period) and (self.step - self.origin) % period == 0
+        return (self.step - self.origin) % period == 0 if period else False
 
     def pause(self, interrupted: bool) -> None:
         """Fetches metrics; saves and evaluates when due. A NaN is found before it is saved."""

@@ -102,7 +102,7 @@ class BarProgress:
             rich.progress.TextColumn("left"),
             console=console or rich.console.Console(stderr=True),
         )
-        self._task: rich.progress.TaskID | None = None
+        self._task: rich.progress.TaskID  # Of `start`.
         self._first_step = 0
 
     def start(self, first_step: int, total_steps: int) -> None:

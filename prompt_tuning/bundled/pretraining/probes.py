@@ -8,6 +8,7 @@ match are reported beside it.
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,14 +44,15 @@ class Scores:
 def _first_logits(module: network.Transformer, params, inputs: jax.Array, extra) -> jax.Array:
     start = jnp.zeros((inputs.shape[0], 1), jnp.int32)
     # A target above 0 keeps the only position from being read as padding.
-    return module.apply({"params": params}, inputs, start, start + 1, **extra)[:, 0]
+    logits: Any = module.apply({"params": params}, inputs, start, start + 1, **extra)
+    return logits[:, 0]
 
 
 def first_token_scores(
     module: network.Transformer,
     params,
     examples: encoded_text.LabelledTokens,
-    prompt: jax.Array | None = None,
+    prompt: jax.typing.ArrayLike | None = None,
 ) -> Scores:
     """Scores of the first target position.
 
