@@ -40,6 +40,9 @@ _TRAIN = {
     "keep": ("utils.SaveCheckpointConfig.keep",),
     "baseline": ("BASELINE",),
     "skip_bad_rows": ("SKIP_BAD_ROWS",),
+    "label_scores_per_token": ("LABEL_SCORES_PER_TOKEN",),
+    "best_metric": ("BEST_METRIC",),
+    "early_stopping": ("EARLY_STOPPING",),
 }
 
 
@@ -57,7 +60,7 @@ class FlagTableTest(parameterized.TestCase):
 
     def test_what_the_others_have_beside_or_instead(self):
         train, evaluate, infer = (set(_flags(program)) for program in flag_table.ALL)
-        self.assertEqual(evaluate - train, {"output_dir", "split"})
+        self.assertEqual(evaluate - train, {"output_dir", "prompts", "split", "tasks"})
         self.assertEqual(infer - evaluate, {flag.name for flag in infer_flags.TABLE})
         self.assertIn("train_steps", train - evaluate)
 
