@@ -9,6 +9,7 @@ those have their own process too.
 import contextlib
 import importlib
 import io
+import json
 import os
 import pathlib
 import re
@@ -282,7 +283,7 @@ class OwnProcessTest(_WrongInputTest):
         result = programs.run(name, *arguments, folder=self.folder)
         self.assert_refused(result.code, result.stdout, result.stderr, pattern)
 
-    def test_standard_input_that_is_no_text(self):
+    def test_a_line_of_standard_input_that_is_no_text_has_its_error(self):
         code = (
             "import os, subprocess, sys\n"
             "done = subprocess.run(sys.argv[1:], input=b'good\\n\\xff\\n', capture_output=True)\n"
@@ -291,8 +292,12 @@ class OwnProcessTest(_WrongInputTest):
         )
         command = programs.command("infer", "--prompt_file=good.npy", "--input_file=-")
         result = programs.run_code(code, *command, folder=self.folder)
-        self.assertEqual(result.code, 2, result.stderr)
-        self.assertIn("error: standard input:2: byte 0 of the line is not UTF-8", result.stderr)
+        self.assertEqual(result.code, 0, result.stderr)
+        good, bad = (json.loads(line) for line in result.stdout.splitlines())
+        self.assertIn("prediction", good)
+        self.assertEqual(bad["inputs"], {"line": 2})
+        self.assertIn("line 2: byte 0 of the line is not UTF-8", bad["message"])
+        self.assertIn("1 without an answer", result.stderr)
 
 
 if __name__ == "__main__":
