@@ -116,7 +116,8 @@ class Predictor:
             if value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
         self._model, self._vocabulary, self._prompts = model, vocabulary, prompts
-        self._params = jax.device_put(traverse_util.unflatten_dict(dict(params), sep="/"))
+        flat = model.arrange(traverse_util.flatten_dict(dict(params), sep="/"))
+        self._params = jax.device_put(traverse_util.unflatten_dict(flat, sep="/"))
         self._default_prompt, self._extra = self._check_prompt(prompt)
         self._targets_length = targets_length
         self._batch_size, self._window = batch_size, window

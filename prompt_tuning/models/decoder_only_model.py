@@ -144,7 +144,7 @@ class DecoderOnlyModel(models.BaseTransformerModel):
             **extra,
         )
         length = inputs.shape[1]
-        before = cache[0][0].shape[1] - length
+        before = jax.tree.leaves(cache)[0].shape[-3] - length
         # The last input token is fed once more, to get the first logits.
         start = jnp.maximum(jnp.sum(is_input, axis=1) - 1, 0) + before
 

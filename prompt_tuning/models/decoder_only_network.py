@@ -17,12 +17,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from prompt_tuning.models import layers, network
+from prompt_tuning.models import layer_stack, layers, network
 
 Array = jax.Array
 T5Config = network.T5Config
-# One (keys, values) pair per layer, each `[B, positions, N, D]`.
-KeysValues = tuple[tuple[Array, Array], ...]
+# One (keys, values) pair per layer, each `[B, positions, N, D]`; of scanned layers a single pair,
+# each `[B, layers, positions, N, D]`.
+KeysValues = tuple[Any, ...]
 
 
 class DecoderOnlyLayer(nn.Module):
@@ -81,7 +82,7 @@ class Decoder(nn.Module):
         self.token_embedder = layers.Embed(cfg.vocab_size, cfg.emb_dim, cfg.dtype)
         self.input_dropout = layers.dropout(cfg.dropout_rate)
         self.relpos_bias = network.make_relpos_bias(cfg, bidirectional=False)
-        self.layers = [DecoderOnlyLayer(cfg) for _ in range(cfg.num_decoder_layers)]
+        self.layers = network.make_stack(cfg, lambda: DecoderOnlyLayer(cfg), cfg.num_decoder_layers)
         self.decoder_norm = network.make_norm(cfg)
         self.output_dropout = layers.dropout(cfg.dropout_rate)
         self.logits_dense = network.make_head(cfg, self.token_embedder)
@@ -119,11 +120,18 @@ class Decoder(nn.Module):
         stand_ins = jnp.pad(input_tokens, ((0, 0), (before, 0)), constant_values=1)
         keep = network.decoder_keep(stand_ins)[:, :, None].astype(dtype)
         x = self.input_dropout(x, deterministic=deterministic).astype(dtype)
-        keys_values = []
-        for layer in self.layers:
-            x, of_layer = layer(x, keep, bias, deterministic)
-            keys_values.append(of_layer)
-        return x, keep, tuple(keys_values)
+
+        def run_layer(layer, x, _):
+            return layer(x, keep, bias, deterministic)
+
+        x, keys_values = layer_stack.run(
+            self.layers,
+            run_layer,
+            x,
+            count=self.config.num_decoder_layers,
+            remat_policy=self.config.remat_policy,
+        )
+        return x, keep, keys_values
 
     def __call__(
         self,
@@ -155,23 +163,34 @@ class Decoder(nn.Module):
         **extra: Any,
     ) -> KeysValues:
         """Keys and values of every position, for `step`; arguments as for a call."""
-        return self._run(input_tokens, target_tokens, causal_attention, True, extra)[2]
+        found = self._run(input_tokens, target_tokens, causal_attention, True, extra)[2]
+        return jax.tree.map(network.rows_first, found) if self.config.scan_layers else found
 
     def step(self, tokens: Array, cache: KeysValues, index: Array) -> tuple[Array, KeysValues]:
         """Logits `[R, V]` after the tokens `[R, 1]`, which stand at the positions `index` `[R]`.
 
         Rows may be at different positions; each sees what its cache has up to its own.
         """
-        dtype, length = self.config.dtype, cache[0][0].shape[1]
+        dtype, scanned = self.config.dtype, self.config.scan_layers
+        cache = jax.tree.map(network.layers_first, cache) if scanned else cache
+        length = jax.tree.leaves(cache)[0].shape[-3]
         past = jnp.arange(length)[None, :] <= index[:, None]
         relative = jnp.take(self.relpos_bias(length, length)[0], index, axis=1, mode="clip")
         bias = layers.mask_to_bias(past, dtype)[:, None, None, :]
         bias = bias + jnp.swapaxes(relative, 0, 1)[:, :, None, :]
-        x, grown = self.token_embedder(tokens), []
-        for layer, cached in zip(self.layers, cache, strict=True):
-            x, cached = layer.step(x, cached, index, bias)
-            grown.append(cached)
-        return self.logits_dense(self.decoder_norm(x))[:, 0], tuple(grown)
+
+        def run_layer(layer, x, cached):
+            return layer.step(x, cached, index, bias)
+
+        x, grown = layer_stack.run(
+            self.layers,
+            run_layer,
+            self.token_embedder(tokens),
+            cache,
+            count=self.config.num_decoder_layers,
+        )
+        grown = jax.tree.map(network.rows_first, grown) if scanned else grown
+        return self.logits_dense(self.decoder_norm(x))[:, 0], grown
 
 
 def _with_positions_before(flags: Array, before: int) -> Array:
@@ -179,7 +198,7 @@ def _with_positions_before(flags: Array, before: int) -> Array:
     return jnp.pad(flags, ((0, 0), (before, 0)), constant_values=True)
 
 
-class DecoderOnly(nn.Module):
+class DecoderOnly(layer_stack.Network):
     """The whole network; every parameter's name begins with `decoder/`.
 
     `decoder_factory(config=...)` makes the decoder, like `network.Transformer`'s for the encoder.

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from prompt_tuning.models import frozen_weights
+
 Array = jax.Array
 Initializer = Callable[..., Array]
 
@@ -93,11 +95,11 @@ class Dense(nn.Module):
     def __call__(self, x: Array) -> Array:
         """`[..., in] -> [..., features]`, computed in `dtype`."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
-        return jnp.dot(x.astype(self.dtype), kernel.astype(self.dtype))
+        return frozen_weights.product(x, kernel, self.dtype)
 
     def by_head(self, num_heads: int) -> Array:
         """The kernel as `[in, N, D]` in `dtype`, of a module that has its parameters already."""
-        kernel: Array = self.get_variable("params", "kernel").astype(self.dtype)
+        kernel: Array = frozen_weights.widen(self.get_variable("params", "kernel"), self.dtype)
         return kernel.reshape(kernel.shape[0], num_heads, -1)
 
 
@@ -118,7 +120,7 @@ class Embed(nn.Module):
 
     def __call__(self, tokens: Array) -> Array:
         """`[B, T] -> [B, T, H]` in `dtype`, not scaled. An id beyond the table gives NaN."""
-        return jnp.take(self.embedding, tokens, axis=0, mode="fill").astype(self.dtype)
+        return frozen_weights.rows(self.embedding, tokens).astype(self.dtype)
 
 
 class TiedHead(nn.Module):
@@ -131,7 +133,7 @@ class TiedHead(nn.Module):
 
     def __call__(self, x: Array) -> Array:
         """`[..., H] -> [..., V]`."""
-        logits = jnp.dot(x.astype(jnp.float32), self.table.embedding.T)
+        logits = jnp.dot(x.astype(jnp.float32), frozen_weights.widen(self.table.embedding).T)
         return logits / np.sqrt(x.shape[-1]).astype(np.float32)
 
 

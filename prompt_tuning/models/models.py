@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from prompt_tuning.models import decoding, losses, network
+from prompt_tuning.models import decoding, frozen_weights, layer_stack, losses, network
 
 Array = jax.Array
 Params = Mapping[str, Any]
@@ -124,6 +124,19 @@ class BaseTransformerModel:
             loss_normalizing_factor
         )
         self._default_decoder_params = default_decoder_params or DecoderParams()
+
+    def arrange(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Flat parameters that do not train, as `T5Config` says they are kept and run.
+
+        Args:
+            params: flat, NumPy, JAX or shapes, under T5X's names; perhaps not all of them.
+        """
+        config = self.module.config
+        params = frozen_weights.store(params, config.frozen_dtype)
+        if not config.scan_layers:
+            return params
+        counts = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
+        return layer_stack.stack(params, counts)
 
     @property
     def eos_id(self) -> int:

@@ -20,12 +20,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from prompt_tuning.models import layers, t5_config
+from prompt_tuning.models import layer_stack, layers, t5_config
 
 Array = jax.Array
 T5Config = t5_config.T5Config
-# What each decoder layer reads of the encoded input; see `layers.MultiHeadAttention.memory`.
-CrossMemory = tuple[layers.Memory, ...]
+# What each decoder layer reads of the encoded input; see `layers.MultiHeadAttention.memory`. Of
+# scanned layers one memory, with an axis of layers behind that of rows, or the input itself.
+CrossMemory = tuple[layers.Memory, ...] | Array
 Cache = dict[str, Any]
 
 
@@ -81,6 +82,11 @@ def make_head(cfg: T5Config, token_embedder: layers.Embed) -> nn.Module:
     )
 
 
+def make_stack(cfg: T5Config, make_layer: Callable[[], nn.Module], count: int) -> Any:
+    """What `layer_stack.run` takes: `count` layers, or one whose parameters are stacked."""
+    return make_layer() if cfg.scan_layers else [make_layer() for _ in range(count)]
+
+
 class EncoderLayer(nn.Module):
     """Pre-norm self-attention and MLP, each added to the residual stream.
 
@@ -122,13 +128,18 @@ class Encoder(nn.Module):
         cfg = self.config
         self.input_dropout = layers.dropout(cfg.dropout_rate)
         self.relpos_bias = make_relpos_bias(cfg, bidirectional=True)
-        self.layers = [self.make_layer() for _ in range(cfg.num_encoder_layers)]
+        self.layers = make_stack(cfg, self.make_layer, cfg.num_encoder_layers)
         self.encoder_norm = make_norm(cfg)
         self.output_dropout = layers.dropout(cfg.dropout_rate)
 
     def make_layer(self) -> EncoderLayer:
-        """A new layer; called once for each layer of the stack."""
+        """A new layer; called once for each layer of the stack, or once for all if scanned."""
         return EncoderLayer(self.config)
+
+    @property
+    def residual_dtype(self) -> jnp.dtype:
+        """Of the residual stream; a hook for layers that add something of another dtype."""
+        return self.config.dtype
 
     def embed(self, tokens: Array) -> tuple[Array, Array]:
         """`[B, T]` to what the first layer sees.
@@ -156,8 +167,17 @@ class Encoder(nn.Module):
         bias = layers.mask_to_bias(mask, dtype) + self.relpos_bias(length, length)
         keep = live[:, :, None].astype(dtype)
         x = self.input_dropout(x, deterministic=deterministic).astype(dtype)
-        for layer in self.layers:
-            x = layer(x, keep, bias, deterministic)
+
+        def run_layer(layer, x, _):
+            return layer(x, keep, bias, deterministic), None
+
+        x, _ = layer_stack.run(
+            self.layers,
+            run_layer,
+            x.astype(self.residual_dtype),
+            count=self.config.num_encoder_layers,
+            remat_policy=self.config.remat_policy,
+        )
         x = self.output_dropout(self.encoder_norm(x), deterministic=deterministic)
         return x * keep, live
 
@@ -255,13 +275,13 @@ class Decoder(nn.Module):
         cfg = self.config
         self.input_dropout = layers.dropout(cfg.dropout_rate)
         self.relpos_bias = make_relpos_bias(cfg, bidirectional=False)
-        self.layers = [self.make_layer() for _ in range(cfg.num_decoder_layers)]
+        self.layers = make_stack(cfg, self.make_layer, cfg.num_decoder_layers)
         self.decoder_norm = make_norm(cfg)
         self.output_dropout = layers.dropout(cfg.dropout_rate)
         self.logits_dense = make_head(cfg, self.token_embedder)
 
     def make_layer(self) -> DecoderLayer:
-        """A new layer; called once for each layer of the stack. The hook for subclasses."""
+        """A new layer, as the encoder's. The hook for subclasses."""
         return DecoderLayer(self.config)
 
     def __call__(
@@ -295,8 +315,18 @@ class Decoder(nn.Module):
         x = self.token_embedder(input_tokens)
         x = self.input_dropout(x, deterministic=deterministic).astype(dtype)
         reads = real.size // encoded.shape[0]
-        for layer, cross in zip(self.layers, self.cross_memory(encoded, reads), strict=True):
-            x = layer(x, keep, self_bias, cross, cross_bias, deterministic)
+
+        def run_layer(layer, x, _):
+            cross = layer.encoder_decoder_attention.memory(encoded, reads)
+            return layer(x, keep, self_bias, cross, cross_bias, deterministic), None
+
+        x, _ = layer_stack.run(
+            self.layers,
+            run_layer,
+            x,
+            count=self.config.num_decoder_layers,
+            remat_policy=self.config.remat_policy,
+        )
         x = self.output_dropout(self.decoder_norm(x), deterministic=deterministic)
         return self.logits_dense(x * keep)
 
@@ -305,36 +335,72 @@ class Decoder(nn.Module):
 
         More positions than `reads` get the same numbers, more slowly.
         """
-        return tuple(
-            layer.encoder_decoder_attention.memory(encoded, reads) for layer in self.layers
-        )
+        scanned = self.config.scan_layers
+
+        def remember(layer, carry, _):
+            memory = layer.encoder_decoder_attention.memory(encoded, reads)
+            # A loop would copy the input for each layer.
+            return carry, None if scanned and memory is encoded else memory
+
+        found = layer_stack.run(self.layers, remember, (), count=self.config.num_decoder_layers)[1]
+        if not scanned:
+            return found
+        return encoded if found is None else jax.tree.map(rows_first, found)
 
     def step(
         self, tokens: Array, cache: Cache, cross: CrossMemory, live: Array
     ) -> tuple[Array, Cache]:
         """Logits `[R, V]` after one more token `[R, 1]`, and the cache that includes it."""
         dtype, index = self.config.dtype, cache["index"]
-        length = cache["layers"][0][0].shape[1]
+        scanned, cached, shared = self.config.scan_layers, cache["layers"], None
+        if scanned:
+            # One memory for all layers is not an input of the loop.
+            cross, shared = (cross, None) if isinstance(cross, tuple) else (None, cross)
+            cached, cross = jax.tree.map(layers_first, (cached, cross))
+        length = jax.tree.leaves(cached)[0].shape[-3]
         past = (jnp.arange(length) <= index)[None, None, None, :]
         self_bias = layers.mask_to_bias(past, dtype) + self.relpos_bias.at(index, length)
         cross_bias = layers.mask_to_bias(live[:, None, None, :], dtype)
-        x, grown = self.token_embedder(tokens), []
-        for layer, cached, kv in zip(self.layers, cache["layers"], cross, strict=True):
-            x, cached = layer.step(x, cached, index, self_bias, kv, cross_bias)
-            grown.append(cached)
+
+        def run_layer(layer, x, own):
+            cached, memory = own
+            memory = shared if memory is None else memory
+            return layer.step(x, cached, index, self_bias, memory, cross_bias)
+
+        x, grown = layer_stack.run(
+            self.layers,
+            run_layer,
+            self.token_embedder(tokens),
+            (cached, cross) if scanned else tuple(zip(cached, cross, strict=True)),
+            count=self.config.num_decoder_layers,
+        )
+        grown = jax.tree.map(rows_first, grown) if scanned else grown
         logits = self.logits_dense(self.decoder_norm(x))[:, 0]
-        return logits, {"index": index + 1, "layers": tuple(grown)}
+        return logits, {"index": index + 1, "layers": grown}
+
+
+def layers_first(leaf: Array) -> Array:
+    """A cache of scanned layers, `[R, layers, ...]`, as the loop over them reads it."""
+    return jnp.moveaxis(leaf, 1, 0)
+
+
+def rows_first(leaf: Array) -> Array:
+    """The inverse of `layers_first`: searches pick rows of every cache on axis 0."""
+    return jnp.moveaxis(leaf, 0, 1)
 
 
 def init_cache(config: T5Config, rows: int, length: int) -> Cache:
     """An empty decoder cache for `rows` sequences of at most `length` tokens."""
-    shape = (rows, length, config.num_heads, config.head_dim)
-    zeros = jnp.zeros(shape, config.dtype)
+    shape = (length, config.num_heads, config.head_dim)
+    if config.scan_layers:
+        zeros = jnp.zeros((rows, config.num_decoder_layers, *shape), config.dtype)
+        return {"index": jnp.zeros((), jnp.int32), "layers": (zeros, zeros)}
+    zeros = jnp.zeros((rows, *shape), config.dtype)
     pairs = tuple((zeros, zeros) for _ in range(config.num_decoder_layers))
     return {"index": jnp.zeros((), jnp.int32), "layers": pairs}
 
 
-class Transformer(nn.Module):
+class Transformer(layer_stack.Network):
     """Encoder and decoder over one token table.
 
     `encoder_factory(config=..., token_embedder=...)` makes the encoder; a partially applied

@@ -27,11 +27,12 @@ def logical_axes(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     Names the network does not own, such as a prompt's, are left out.
 
     Args:
-        names: parameter names such as `encoder/layers_0/mlp/wo/kernel`.
+        names: parameter names such as `encoder/layers_0/mlp/wo/kernel`, or of stacked layers
+            `encoder/layers/mlp/wo/kernel`.
     """
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
         axes = next((axes for pattern, axes in _AXES_OF if re.fullmatch(pattern, name)), None)
         if axes is not None:
-            found[name] = axes
+            found[name] = ("layers", *axes) if "/layers/" in name else axes
     return found

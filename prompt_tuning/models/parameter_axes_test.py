@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from absl.testing import absltest
 from flax import traverse_util
 
-from prompt_tuning.models import network, parameter_axes
+from prompt_tuning.models import layer_stack, network, parameter_axes
 
 
 class LogicalAxesTest(absltest.TestCase):
@@ -25,7 +25,7 @@ class LogicalAxesTest(absltest.TestCase):
             network.Transformer(config).init, jax.random.PRNGKey(0), tokens, tokens, tokens
         )
         self.shapes = {
-            name: leaf.shape
+            name: leaf
             for name, leaf in traverse_util.flatten_dict(variables["params"], sep="/").items()
         }
 
@@ -34,8 +34,14 @@ class LogicalAxesTest(absltest.TestCase):
         sizes["relpos_buckets"] = 32
         axes = parameter_axes.logical_axes(self.shapes)
         self.assertEqual(set(axes), set(self.shapes))
-        for name, shape in self.shapes.items():
-            self.assertEqual(tuple(sizes[axis] for axis in axes[name]), shape, name)
+        for name, leaf in self.shapes.items():
+            self.assertEqual(tuple(sizes[axis] for axis in axes[name]), leaf.shape, name)
+
+    def test_stacked_layers_have_one_axis_more(self):
+        axes = parameter_axes.logical_axes(layer_stack.stack(self.shapes))
+        self.assertEqual(axes["decoder/layers/mlp/wo/kernel"], ("layers", "mlp", "embed"))
+        self.assertEqual(axes["encoder/layers/pre_mlp_layer_norm/scale"], ("layers", "embed"))
+        self.assertEqual(axes["decoder/logits_dense/kernel"], ("embed", "vocab"))
 
     def test_what_the_network_does_not_own_is_left_out(self):
         self.assertEqual(parameter_axes.logical_axes(["encoder/prompt/prompt/prompt"]), {})

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from prompt_tuning.models import layers
+from prompt_tuning.models import frozen_weights, layer_stack, layers
 
 _POSITIVE_FIELDS = {
     "vocab_size": "NUM_EMBEDDINGS",
@@ -47,6 +47,14 @@ class T5Config:
         scale: multiplies the variance of initial kernels [SCALE].
         logits_via_embedding: logits come from the token table, scaled, as in the original T5;
             T5 1.1 has a table of its own for them.
+        scan_layers: run each stack as one loop over stacked parameters: big models then compile as
+            fast as small ones. The numbers are the same, but for the masks of dropout
+            [SCAN_LAYERS].
+        remat_policy: what a backward pass computes anew and need not keep: "none", "minimal" (all
+            but the products with weights) or "full" (all but what enters each layer). It saves
+            memory on every backend only where layers are scanned [LAYER_REMAT].
+        frozen_dtype: what the matrices that do not train are kept in: float32, bfloat16 or int8,
+            see `frozen_weights` [FROZEN_WEIGHTS_DTYPE].
     """
 
     vocab_size: int
@@ -63,6 +71,9 @@ class T5Config:
     relative_attention_max_distance: int = 128
     scale: float = 1.0
     logits_via_embedding: bool = False
+    scan_layers: bool = False
+    remat_policy: str = "none"
+    frozen_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", _activation_dtype(self.dtype))
@@ -80,8 +91,16 @@ class T5Config:
             )
         if not self.scale > 0.0:
             raise ValueError(f"T5Config.scale is {self.scale!r}; it must be above 0. Set SCALE.")
+        _check_choice("remat_policy", self.remat_policy, layer_stack.REMAT_POLICIES, "LAYER_REMAT")
+        _check_choice(
+            "frozen_dtype", self.frozen_dtype, frozen_weights.DTYPES, "FROZEN_WEIGHTS_DTYPE"
+        )
         self._check_activations()
         self._check_buckets()
+
+    def replace(self, **changes: Any) -> "T5Config":
+        """The same sizes with some fields changed, checked again."""
+        return dataclasses.replace(self, **changes)
 
     def _check_activations(self) -> None:
         if not self.mlp_activations:
@@ -107,6 +126,14 @@ class T5Config:
                 f"relative_attention_max_distance={distance}; the first must be a multiple of 4 "
                 "and the second more than half of it (T5: 32 and 128). Set them on T5Config."
             )
+
+
+def _check_choice(field: str, value: Any, accepted: tuple[str, ...], macro: str) -> None:
+    if value not in accepted:
+        raise ValueError(
+            f"T5Config.{field} is {value!r}; accepted are {', '.join(accepted)}"
+            f"{_nearest(value, accepted)}. Set {macro}."
+        )
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:

@@ -46,6 +46,8 @@ class T5ConfigTest(parameterized.TestCase):
         ("dropout_rate", -0.1, "DROPOUT_RATE"),
         ("scale", 0.0, "SCALE"),
         ("dtype", "int32", "ACTIVATION_DTYPE"),
+        ("remat_policy", "ful", "LAYER_REMAT"),
+        ("frozen_dtype", "int4", "FROZEN_WEIGHTS_DTYPE"),
     )
     def test_an_error_names_the_value_and_the_macro(self, field, value, macro):
         with self.assertRaisesRegex(ValueError, macro) as caught:

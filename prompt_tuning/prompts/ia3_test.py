@@ -87,6 +87,12 @@ class IA3Test(parameterized.TestCase):
             apply(ia3.IA3Transformer(CONFIG), params()), apply(network.Transformer(CONFIG), plain)
         )
 
+    def test_scanned_layers(self):
+        scanned = ia3.IA3Transformer(CONFIG.replace(scan_layers=True))
+        got = apply(scanned, {**params(), **scaled()})
+        expected = apply(ia3.IA3Transformer(CONFIG), {**params(), **scaled()})
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
     def test_scales_are_the_same_as_scaled_kernels(self):
         logits = apply(ia3.IA3Transformer(CONFIG), {**params(), **scaled()})
         np.testing.assert_allclose(logits, apply(network.Transformer(CONFIG), folded()), atol=1e-5)

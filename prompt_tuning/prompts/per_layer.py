@@ -85,6 +85,12 @@ class PerLayerPromptedEncoder(prompted_network.PromptedEncoder):
         """A layer with a prompt of its own."""
         return PromptEncoderLayer(self.config, prompt=self.layer_prompt_factory())
 
+    @property
+    def residual_dtype(self) -> jnp.dtype:
+        """As wide as the prompts; what the first layer reads is exact in it."""
+        layer = self.layers if self.config.scan_layers else self.layers[0]
+        return jnp.promote_types(self.config.dtype, layer.prompt.prompt.dtype)
+
     def embed(
         self,
         tokens: jax.Array,

@@ -136,6 +136,13 @@ class PerLayerPromptedEncoderTest(parameterized.TestCase):
         encoded, _ = encode(model, init(model))
         self.assertEqual(encoded.dtype, jnp.bfloat16)
 
+    def test_scanned_layers(self):
+        """A prompt of each layer's own, and a stream wider than what enters it."""
+        plain = make_model(per_layer.add_prompt, "bfloat16")
+        scanned = plain.clone(config=plain.config.replace(scan_layers=True))
+        expected, _ = encode(plain, init(plain))
+        np.testing.assert_array_equal(encode(scanned, init(plain))[0], expected)
+
     def test_one_array_cannot_replace_the_prompts(self):
         model = make_model(per_layer.add_prompt)
         with self.assertRaisesRegex(ValueError, "plain architecture"):

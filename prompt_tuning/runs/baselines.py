@@ -18,6 +18,9 @@ class _WithoutPrompt:
     def __init__(self, model: Any):
         self._model = model
 
+    def arrange(self, params):
+        return self._model.arrange(params)
+
     def loss_fn(self, params, batch, dropout_rng):
         extra = evaluation.no_prompt(self._model)
         return self._model.loss_fn(params, batch, dropout_rng, **extra)

@@ -63,18 +63,32 @@ def batch_shapes(batch: int, lengths: Mapping[str, int]) -> dict[str, tuple[int,
 
 def memory_lines(model, params, trainable, batch: int, lengths) -> list[str]:
     """A line for each part and their sum; without trainable parameters, those of a forward pass."""
+    parts = memory_parts(model, params, trainable, batch, lengths)
+    parts["in all"] = sum(parts.values())
+    return [f"{summary.size(value):>12}  {name}" for name, value in parts.items() if value]
+
+
+def memory_parts(model, params, trainable, batch: int, lengths) -> dict[str, int]:
+    """Bytes of each part. The process itself (interpreter, libraries, compiler) is not among them.
+
+    Args:
+      model: `models.EncoderDecoderModel`.
+      params: the shapes of all parameters, flat.
+      trainable: names of those that train.
+      batch: B.
+      lengths: T and L, `{"inputs": T, "targets": L}`.
+    """
     chosen = {name: params[name] for name in trainable}
     prompt = sum(leaf.shape[0] for name, leaf in params.items() if "/prompt/" in name)
     activations = activation_bytes(model.module.config, batch, lengths, prompt, bool(trainable))
-    parts = {
-        "frozen parameters": _bytes(params) - _bytes(chosen),
+    frozen = {name: leaf for name, leaf in params.items() if name not in chosen}
+    return {
+        "frozen parameters": _bytes(model.arrange(frozen)),
         "trained parameters": _bytes(chosen),
         "their gradients": _bytes(chosen),
         "their optimizer state": _state_bytes(model, chosen) if chosen else 0,
         "activations of a batch": activations,
     }
-    parts["in all"] = sum(parts.values())
-    return [f"{summary.size(value):>12}  {name}" for name, value in parts.items() if value]
 
 
 def activation_bytes(config, batch: int, lengths, prompt: int, backward: bool) -> int:
@@ -83,6 +97,9 @@ def activation_bytes(config, batch: int, lengths, prompt: int, backward: bool) -
     A backward pass needs those of all layers: per position the residual stream and its norms (H),
     queries, keys, values and outputs (N D), the three products of the MLP (F), and per pair of
     positions the attention logits and weights of every head. A forward pass needs one layer's.
+    Rematerialisation keeps the residual stream of each layer, "minimal" also its products with
+    weights, and one layer's values at a time; counted only for scanned layers, because a compiler
+    need not make the saving where layers are unrolled.
 
     Args:
       config: `models.T5Config`.
@@ -97,10 +114,15 @@ def activation_bytes(config, batch: int, lengths, prompt: int, backward: bool) -
     encoder = inputs * position + 2 * heads * inputs**2
     decoder = targets * (position + 2 * config.emb_dim + 2 * joined) + 2 * inputs * joined
     decoder += 2 * heads * targets * (targets + inputs)
-    if backward:
-        layers = config.num_encoder_layers * encoder + config.num_decoder_layers * decoder
-    else:
-        layers = max(encoder, decoder)
+    layers = max(encoder, decoder)
+    counts = config.num_encoder_layers, config.num_decoder_layers
+    if backward and config.scan_layers and config.remat_policy != "none":
+        kept = config.emb_dim
+        if config.remat_policy == "minimal":
+            kept += 2 * config.emb_dim + 3 * joined + 2 * config.mlp_dim
+        layers += kept * (counts[0] * inputs + counts[1] * targets)
+    elif backward:
+        layers = counts[0] * encoder + counts[1] * decoder
     logits = 3 * targets * config.vocab_size * _FLOAT32
     return batch * (layers * np.dtype(config.dtype).itemsize + logits)
 

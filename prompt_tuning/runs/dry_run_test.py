@@ -55,6 +55,21 @@ class ReportTest(parameterized.TestCase):
         self.assertRegex(text, r" 2\.6 kB  trained parameters\n +2\.6 kB  their gradients\n")
         self.assertRegex(text, r"B  in all$")
 
+    def test_what_policies_save(self):
+        def parts(**changes):
+            model = _model()
+            model.module = model.module.clone(config=model.module.config.replace(**changes))
+            shapes = initialization.parameter_shapes(model, dry_run.batch_shapes(8, _LENGTHS))
+            return dry_run.memory_parts(model, shapes, [_PROMPT], 8, _LENGTHS)
+
+        plain, int8 = parts(), parts(frozen_dtype="int8", scan_layers=True)
+        self.assertEqual(parts(scan_layers=True), plain)
+        self.assertBetween(int8["frozen parameters"] / plain["frozen parameters"], 0.25, 0.3)
+        minimal = parts(scan_layers=True, remat_policy="minimal")["activations of a batch"]
+        full = parts(scan_layers=True, remat_policy="full")["activations of a batch"]
+        self.assertLess(full, minimal)
+        self.assertLess(minimal, plain["activations of a batch"])
+
     def test_evaluation_trains_nothing(self):
         text = dry_run.report({"model": _model(), "dataset_cfg": _dataset()})
         self.assertIn("trainable parameters: 0\n", text)

@@ -129,7 +129,7 @@ def _figures(
         config,
     )
     artifacts.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
-    params = jax.device_put(initial.params)
+    params = jax.device_put(model.arrange(initial.params))
     extra = None if prompt else evaluation.no_prompt(model)
     found = evaluator.figures(params, initial.step, extra)
     return _suffixed(found, "with_prompt" if prompt else "without_prompt") | {

@@ -37,6 +37,11 @@ class InitialParameters:
     fingerprint: str
     drawn: tuple[str, ...]
 
+    def without_values(self) -> "InitialParameters":
+        """The same with shapes for arrays, so that the host's copy can go."""
+        shapes = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in self.params.items()}
+        return dataclasses.replace(self, params=shapes)
+
 
 def random_key(seed: int | None, use_hardware_rng: bool) -> jax.Array:
     """The key of a run: of its seed, or of the clock."""

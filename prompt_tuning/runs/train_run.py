@@ -129,6 +129,8 @@ def train(
     run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
     artifacts.check_shape(prompt_file, model, checkpoint_cfg.restore)
     run.initialize(checkpoint_cfg, total_steps, relative_steps, prompt_file)
+    if baseline == "none":
+        run.initial = run.initial.without_values()
     run.open_model_dir(summarize_config_fn)
     if run_eval_before_training:
         run.evaluate("untrained_prompt", "before training")

@@ -21,6 +21,7 @@ import numpy as np
 from absl import logging
 
 from prompt_tuning.checkpoints import paths, prompt_files, t5x_format
+from prompt_tuning.models import frozen_weights, layer_stack
 from prompt_tuning.training import subset, train_state
 from prompt_tuning.training.train_state import TrainState
 
@@ -180,7 +181,9 @@ class CheckpointManager:
         params = jax.device_get(state.params)
         # Upstream's order: whoever waits for checkpoint_{step} finds the numpy prompts there.
         self._save_numpy(params, step)
-        target = params if frozen is None else subset.merge(params, jax.device_get(dict(frozen)))
+        # Files speak of layers one by one, however the frozen ones lie on the device.
+        rest = {} if frozen is None else layer_stack.unstack(jax.device_get(dict(frozen)))
+        target = subset.merge(params, frozen_weights.restore(rest))
         files = {RECORD_FILE: self.record.to_json().encode()}
         if data_position is not None:
             files.update(_files_written_by(data_position))

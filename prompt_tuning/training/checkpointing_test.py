@@ -79,6 +79,14 @@ class RoundTripTest(TestCase):
         restored = self.manager().restore_latest(_state(seed=1))
         self.assertEqual(set(restored.state.params), {toy_model.PROMPT})
 
+    def test_a_full_checkpoint_has_its_layers_one_by_one(self):
+        stacked = jnp.arange(6.0).reshape(2, 3)
+        path = self.manager().save(_state(), frozen={"encoder/layers/mlp_norm/scale": stacked})
+        target = t5x_format.open_checkpoint(path).target()
+        names = [f"encoder/layers_{i}/mlp_norm/scale" for i in range(2)]
+        self.assertCountEqual(target, [toy_model.PROMPT, *names])
+        np.testing.assert_array_equal(target[names[1]].get(), [3, 4, 5])
+
     def test_data_position(self):
         batches = toy_model.Batches(start=17)
         self.manager().save(_state(), batches.save)

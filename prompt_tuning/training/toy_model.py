@@ -22,6 +22,10 @@ class ToyModel:
     def __init__(self, dropout_rate: float = 0.0):
         self._dropout_rate = dropout_rate
 
+    def arrange(self, params):
+        """Returns the flat parameters as they are."""
+        return dict(params)
+
     def loss_fn(self, params, batch, dropout_rng):
         """Returns (summed cross-entropy, metric sums) as the T5 model does."""
         embedded = params["token_embedder"]["embedding"][batch["encoder_input_tokens"]]  # [B,T,H]

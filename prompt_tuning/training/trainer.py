@@ -29,6 +29,9 @@ class Model(Protocol):
     ) -> tuple[jax.Array, Metrics]:
         """Returns (scalar loss, metric sums) for the nested tree of all parameters."""
 
+    def arrange(self, params: FlatParams) -> FlatParams:
+        """Returns flat parameters in the form that `loss_fn` reads without copying."""
+
 
 class Trainer:
     """Compiles and runs training steps; one compilation per batch shape.
@@ -83,6 +86,8 @@ class Trainer:
     def init_state(self, params: Mapping[str, Any], step: int = 0) -> tuple[TrainState, FlatParams]:
         """Splits all parameters into a fresh training state and the frozen rest, on the device.
 
+        What trains keeps its names; the frozen rest is arranged as the model wants it.
+
         Args:
           params: every parameter of the model, flat, numpy or JAX.
           step: the global step to start from: the base checkpoint's.
@@ -93,7 +98,7 @@ class Trainer:
         trainable, frozen = subset.split_by_name(params, self._optimizer.trainable(params))
         state = TrainState.create(step, trainable, {})
         state = state.replace(opt_state=self._optimizer.init(state.params))
-        return state, jax.device_put(frozen)
+        return state, jax.device_put(self._model.arrange(frozen))
 
     def train_step(
         self, state: TrainState, frozen: FlatParams, batch: Batch
