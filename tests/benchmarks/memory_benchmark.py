@@ -194,8 +194,8 @@ tools/bazel run -c opt //tests/benchmarks:memory_benchmark -- \\
 {table}
 
 ## How to read it
-* Each row is a fresh process that reads the same HuggingFace folder and takes two steps. *Peak* is the
-  kernel's count of the largest resident size of the whole process (VmHWM): interpreter, libraries, compilation and reading included.
+* Each row is a fresh process that reads the same HuggingFace folder and takes two steps. *Peak* is the kernel's count
+  of the largest resident size of the whole process (VmHWM): interpreter, libraries, compiling and reading included.
 * *Second step* is CPU time of all threads; the first one compiles. Compare within one table: machines differ.
 * The first losses of all rows agreed with PEFT's: 1e-4 in float32, 2e-2 with narrower weights.
 * *Predicted* is what `--dry_run` prints for that configuration: parameters, optimizer and activations alone. The

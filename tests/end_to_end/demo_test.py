@@ -43,6 +43,14 @@ class DemoTest(absltest.TestCase):
                 self.assertLessEqual(run["accuracy_without_prompt"], _CHANCE)
         self.assertGreaterEqual(np.mean(accuracies), 0.95)
 
+    def test_int8_weights_cost_a_point_at_most(self):
+        plain = self.figures("float32", "--seed=0")
+        flags = ("--gin.FROZEN_WEIGHTS_DTYPE='int8'", "--gin.SCAN_LAYERS=True")
+        narrow = self.figures("int8", "--seed=0", *flags)
+        accuracy = "accuracy_with_prompt"
+        print(f"float32 {plain[accuracy]:.3f}, int8 {narrow[accuracy]:.3f}")
+        self.assertLessEqual(abs(plain[accuracy] - narrow[accuracy]), 0.01)
+
     def test_random_frozen_weights_stay_at_chance(self):
         # No checkpoint: every parameter is drawn, and all but the prompt stay as they are drawn.
         run = self.figures("random", "--gin.utils.CheckpointConfig.restore=None")
