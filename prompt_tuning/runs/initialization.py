@@ -7,7 +7,7 @@ Joins `checkpoints` (names and arrays) with a model (what it needs). Knows no op
 import dataclasses
 import difflib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -37,10 +37,13 @@ class InitialParameters:
     fingerprint: str
     drawn: tuple[str, ...]
 
-    def without_values(self) -> "InitialParameters":
-        """The same with shapes for arrays, so that the host's copy can go."""
-        shapes = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in self.params.items()}
-        return dataclasses.replace(self, params=shapes)
+    def without_values(self, keep: Collection[str] = ()) -> "InitialParameters":
+        """The same with shapes for all arrays but those named, so that the host's copies can go."""
+        params = {
+            name: value if name in keep else jax.ShapeDtypeStruct(value.shape, value.dtype)
+            for name, value in self.params.items()
+        }
+        return dataclasses.replace(self, params=params)
 
 
 def random_key(seed: int | None, use_hardware_rng: bool) -> jax.Array:

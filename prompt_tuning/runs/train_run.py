@@ -35,6 +35,7 @@ from prompt_tuning.training import actions as actions_lib
 from prompt_tuning.training import checkpointing, loop, metrics_writer, progress, subset
 from prompt_tuning.training import trainer as trainer_lib
 
+_TOKEN_TABLE = "token_embedder/embedding"
 LENGTH_BUCKETS = {
     "inputs": evaluation.INPUT_BUCKETS,
     "targets": (4, 8, 16, 32, 64, 128, 256, 512),
@@ -130,7 +131,8 @@ def train(
     artifacts.check_shape(prompt_file, model, checkpoint_cfg.restore)
     run.initialize(checkpoint_cfg, total_steps, relative_steps, prompt_file)
     if baseline == "none":
-        run.initial = run.initial.without_values()
+        # The table is asked for the words that a prompt artifact names as the nearest.
+        run.initial = run.initial.without_values(keep=[_TOKEN_TABLE])
     run.open_model_dir(summarize_config_fn)
     if run_eval_before_training:
         run.evaluate("untrained_prompt", "before training")
@@ -428,7 +430,7 @@ class _Run:
             model=self.model,
             base_fingerprint=self.initial.fingerprint,
             base_model=os.path.basename(self.base_model.rstrip("/")),
-            embedding=self.initial.params["token_embedder/embedding"],
+            embedding=self.initial.params[_TOKEN_TABLE],
             figures=self.figures,
             recipe={
                 "train_steps": self.last_step - self.initial.step,
