@@ -5,7 +5,6 @@ Settings and rules only; devices are the run's affair.
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 # (logical axis, mesh axis or None for "replicated")
@@ -54,11 +53,10 @@ def prompt_logical_axis_rules() -> LogicalAxisRules:
 class PjitPartitioner:
     """How the model and the batch lie on the devices.
 
-    One model copy per device is what a run does; a split model is refused instead of ignored.
-
     Attributes:
-        num_partitions: devices per copy of the model; 1.
-        model_parallel_submesh: T5X's four numbers for TPUs; their product must be 1.
+        num_partitions: devices that share one copy of the model; batches are cut over the copies.
+        model_parallel_submesh: the same as a box (x, y, z, cores of a chip) of a TPU torus, used
+            instead; elsewhere the product counts.
         params_on_devices: parameters live in device memory; True.
         backend: XLA backend, or None for JAX's default.
         ici_mesh_shape: not supported.
@@ -80,13 +78,14 @@ class PjitPartitioner:
             raise ValueError(
                 f"PjitPartitioner.model_parallel_submesh is {submesh!r}; it needs four numbers."
             )
-        parts = math.prod(submesh or (1,)) if submesh else (self.num_partitions or 1)
-        if parts != 1:
-            raise ValueError(
-                f"PjitPartitioner splits the model over {parts} devices; only whole models are "
-                "supported. Set partitioning.PjitPartitioner.num_partitions = 1 and no "
-                "model_parallel_submesh."
-            )
+        sides = (1,) if self.num_partitions is None else (self.num_partitions,)
+        for side in submesh or sides:
+            if not isinstance(side, int) or side < 1:
+                raise ValueError(
+                    f"PjitPartitioner splits the model over {submesh or self.num_partitions} "
+                    "devices; numbers must be at least 1: "
+                    "partitioning.PjitPartitioner.num_partitions or model_parallel_submesh."
+                )
         for name in ("ici_mesh_shape", "dcn_mesh_shape"):
             if getattr(self, name) is not None:
                 raise ValueError(

@@ -34,13 +34,15 @@ class PartitioningTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "accepted are 1 and 2"):
             partitioning.standard_logical_axis_rules(**arguments)
 
-    def test_whole_models_are_accepted(self):
+    def test_whole_and_split_models_are_accepted(self):
         partitioning.PjitPartitioner()
         partitioning.PjitPartitioner(num_partitions=1, model_parallel_submesh=(1, 1, 1, 1))
+        partitioning.PjitPartitioner(num_partitions=2)
+        partitioning.PjitPartitioner(model_parallel_submesh=(4, 4, 1, 2))
 
     @parameterized.parameters(
-        ({"num_partitions": 2}, "over 2 devices"),
-        ({"model_parallel_submesh": (4, 4, 1, 2)}, "over 32 devices"),
+        ({"num_partitions": 0}, "over 0 devices; numbers must be at least 1"),
+        ({"model_parallel_submesh": (4, 0, 1, 2)}, "at least 1"),
         ({"model_parallel_submesh": (4, 4)}, "four numbers"),
         ({"ici_mesh_shape": {"data": 1}}, "remove the binding"),
         ({"dcn_mesh_shape": {"data": 1}}, "dcn_mesh_shape is not supported"),

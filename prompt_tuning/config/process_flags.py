@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """T5X's flags that say which processes belong to a run, and what kind of run it is.
 
-`jax.distributed` gets what the flags say; JAX itself is only loaded where one of them is given.
+`jax.distributed` gets what the flags and the environment say, and finds the rest itself in the
+variables of Slurm, Open MPI or a TPU slice. JAX is only loaded where there is something to join.
 """
 
 import importlib
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +23,20 @@ PROCESS_FLAGS = (
     "process_count",
     "process_index",
     "initialization_timeout",
+    "heartbeat_timeout",
 )
+# {flag: variable that stands for it}
+_VARIABLES = {
+    "coordinator_address": "JAX_COORDINATOR_ADDRESS",
+    "process_count": "JAX_NUM_PROCESSES",
+    "process_index": "JAX_PROCESS_ID",
+}
+# {arguments of jax.distributed.initialize that have another name}
+_ARGUMENTS = {
+    "process_count": "num_processes",
+    "process_index": "process_id",
+    "heartbeat_timeout": "heartbeat_timeout_seconds",
+}
 FLAG_NAMES = (*PROCESS_FLAGS, "run_mode")
 
 
@@ -31,27 +47,37 @@ def define_flags(flag_values: flags.FlagValues = flags.FLAGS) -> None:
     flags.DEFINE_bool(
         "multiprocess_gpu",
         False,
-        "Call jax.distributed.initialize before the run.",
+        "Join the other processes of the run, on whatever devices; JAX finds them by the variables "
+        "of the cluster (Slurm, Open MPI, TPU). Not needed where the other flags or variables say "
+        "that there are several.",
         flag_values=flag_values,
     )
     flags.DEFINE_string(
         "coordinator_address",
         None,
-        "host:port of process 0, for jax.distributed.",
+        "host:port of process 0, which the others join; or JAX_COORDINATOR_ADDRESS.",
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
         "process_count",
         None,
-        "Number of processes, for jax.distributed.",
+        "Number of processes; or JAX_NUM_PROCESSES.",
         1,
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
         "process_index",
         None,
-        "Number of this process from 0, for jax.distributed.",
+        "Number of this process from 0; or JAX_PROCESS_ID.",
         0,
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "heartbeat_timeout",
+        None,
+        "Seconds without a sign of life after which a process counts as dead and the others stop; "
+        "JAX's default is 100.",
+        1,
         flag_values=flag_values,
     )
     flags.DEFINE_integer(
@@ -91,29 +117,70 @@ def check_run_mode(entry_point: str, run_mode: str | None) -> None:
     )
 
 
-def initialize(given: Mapping[str, Any]) -> None:
-    """Joins the processes of the run, if any of the flags asks for it.
+def initialize(given: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> None:
+    """Joins the processes of the run, if flags or environment say that there are others.
 
     Args:
         given: values of PROCESS_FLAGS.
+        environment: variables.
 
     Raises:
-        ValueError: jax.distributed refuses the values, or there is more than one process.
+        ValueError: jax.distributed refuses the values, or the others did not come in time.
     """
-    settings = {name: given[name] for name in PROCESS_FLAGS[1:] if given[name] is not None}
-    if not given["multiprocess_gpu"] and not settings:
+    settings = _settings(given, environment)
+    if not settings and not given["multiprocess_gpu"] and not _in_cluster(environment):
         return
-    names = {"process_count": "num_processes", "process_index": "process_id"}
+    if timeout := settings.get("heartbeat_timeout"):
+        settings["shutdown_timeout_seconds"] = timeout
     jax = importlib.import_module("jax")
+    # It would take SIGTERM away from the run, which saves and ends by itself.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
-        jax.distributed.initialize(**{names.get(k, k): v for k, v in settings.items()})
-    except (RuntimeError, ValueError) as error:
+        jax.distributed.initialize(**{_ARGUMENTS.get(k, k): v for k, v in settings.items()})
+    except (RuntimeError, ValueError, TypeError) as error:
         raise ValueError(
             f"jax.distributed.initialize failed: {error} Check --coordinator_address, "
             "--process_count and --process_index."
         ) from error
+
+
+def leave(code: int) -> None:
+    """Ends a process that failed, if others run with it: at once, so that they notice."""
+    jax = sys.modules.get("jax")
+    if not code or jax is None or not jax.distributed.is_initialized():
+        return
     if jax.process_count() > 1:
-        raise ValueError(
-            f"the run has {jax.process_count()} processes, and each would train alone in the same "
-            "folder; start one process: --process_count=1."
-        )
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # The usual way out would wait for the others, which may wait for this one.
+        os._exit(code)
+
+
+def _settings(given: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Values of the flags, or of the variables that stand for them."""
+    settings = {name: given[name] for name in PROCESS_FLAGS[1:] if given[name] is not None}
+    for name, variable in _VARIABLES.items():
+        text = environment.get(variable)
+        if not text or name in settings:
+            continue
+        if name == "coordinator_address":
+            settings[name] = text
+        elif text.isdigit():
+            settings[name] = int(text)
+        else:
+            raise ValueError(
+                f"{variable} is {text!r}; it must be a whole number, or give --{name}."
+            )
+    return settings
+
+
+def _in_cluster(environment: Mapping[str, str]) -> bool:
+    """Whether the cluster started several processes, by variables that JAX reads then."""
+    sizes = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+    of_step = ("SLURM_STEP_NODELIST", "OMPI_MCA_orte_hnp_uri")
+    counted = any(
+        step in environment and environment.get(size, "1") not in ("", "1")
+        for size, step in zip(sizes, of_step, strict=True)
+    )
+    hosts = environment.get("TPU_PROCESS_ADDRESSES") or environment.get("TPU_WORKER_HOSTNAMES", "")
+    return counted or "," in hosts or "MEGASCALE_COORDINATOR_ADDRESS" in environment

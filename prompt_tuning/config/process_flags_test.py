@@ -27,7 +27,7 @@ class ProcessFlagsTest(parameterized.TestCase):
 
     def test_without_the_flags_nothing_is_joined(self):
         self.assertEqual(self.values(), _NOTHING)
-        process_flags.initialize(_NOTHING)
+        process_flags.initialize(_NOTHING, {})
         self.joined.assert_not_called()
 
     def test_t5x_flags_reach_jax(self):
@@ -55,10 +55,47 @@ class ProcessFlagsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "should be defined. Check --coordinator_address"):
             process_flags.initialize(self.values("--multiprocess_gpu"))
 
-    def test_several_processes_would_write_over_each_other(self):
-        with mock.patch.object(jax, "process_count", return_value=2):
-            with self.assertRaisesRegex(ValueError, "2 processes.*--process_count=1"):
-                process_flags.initialize(self.values("--process_count=2"))
+    def test_variables_stand_for_flags_and_flags_win(self):
+        environment = {
+            "JAX_COORDINATOR_ADDRESS": "host:1",
+            "JAX_NUM_PROCESSES": "4",
+            "JAX_PROCESS_ID": "3",
+        }
+        process_flags.initialize(self.values("--process_index=2"), environment)
+        self.joined.assert_called_once_with(
+            coordinator_address="host:1", num_processes=4, process_id=2
+        )
+
+    def test_a_variable_that_is_no_number(self):
+        with self.assertRaisesRegex(ValueError, "JAX_NUM_PROCESSES is 'all'.*--process_count"):
+            process_flags.initialize(_NOTHING, {"JAX_NUM_PROCESSES": "all"})
+
+    @parameterized.parameters(
+        ({"SLURM_NTASKS": "2", "SLURM_STEP_NODELIST": "a,b"}, True),
+        ({"SLURM_NTASKS": "1", "SLURM_STEP_NODELIST": "a"}, False),
+        ({"SLURM_NTASKS": "2"}, False),  # A shell in an allocation, not a step.
+        ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_MCA_orte_hnp_uri": "1;tcp://h:1"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "a"}, False),
+        ({"MEGASCALE_COORDINATOR_ADDRESS": "a"}, True),
+    )
+    def test_the_clusters_own_variables(self, environment, joins):
+        process_flags.initialize(_NOTHING, environment)
+        self.assertEqual(self.joined.called, joins)
+
+    def test_a_dead_process_is_not_waited_for_at_the_end_either(self):
+        process_flags.initialize(self.values("--heartbeat_timeout=7"), {})
+        self.joined.assert_called_once_with(heartbeat_timeout_seconds=7, shutdown_timeout_seconds=7)
+
+    def test_leaves_at_once_only_a_run_of_several_that_failed(self):
+        with mock.patch.object(process_flags.os, "_exit") as leave:
+            process_flags.leave(0)
+            with mock.patch.object(jax.distributed, "is_initialized", return_value=True):
+                process_flags.leave(2)
+                leave.assert_not_called()
+                with mock.patch.object(jax, "process_count", return_value=2):
+                    process_flags.leave(2)
+        leave.assert_called_once_with(2)
 
     @parameterized.parameters("--process_count=0", "--process_index=-1", "--run_mode=serve")
     def test_values_out_of_range(self, flag):

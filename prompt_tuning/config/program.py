@@ -33,6 +33,7 @@ from prompt_tuning.config import (
 )
 
 USAGE_ERROR = 2
+PROCESS_LOST = 3
 INTERRUPTED = 130
 
 _HELP = frozenset(("--help", "-help", "-h", "--helpfull", "--helpshort", "-?"))
@@ -240,7 +241,10 @@ def _run(program: Program, argv: Sequence[str]) -> None:
 
 
 def run(program: Program, argv: Sequence[str]) -> int:
-    """Runs a program; returns its exit code: 0, 2 for a mistake of the user, 130 interrupted."""
+    """Runs a program; returns its exit code.
+
+    0, 2 for a mistake of the user, 3 if another process of the run died, 130 interrupted.
+    """
     gin_flags.define_flags()
     process_flags.define_flags()
     friendly_flags.define_flags(program.entry_point)
@@ -264,10 +268,16 @@ def run(program: Program, argv: Sequence[str]) -> int:
         if flags.FLAGS["debug"].value:
             traceback.print_exc()
         print(f"error: {gin_flags.one_line(str(error))}", file=sys.stderr)
-        return USAGE_ERROR
+        return PROCESS_LOST if isinstance(error, ConnectionError) else USAGE_ERROR
     return 0
 
 
 def main(program: Program) -> None:
     """Runs a program with the command line and exits."""
-    sys.exit(run(program, sys.argv))
+    try:
+        code = run(program, sys.argv)
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    process_flags.leave(code)
+    sys.exit(code)

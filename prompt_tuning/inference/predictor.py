@@ -29,6 +29,7 @@ from flax import traverse_util
 
 from prompt_tuning.inference import length_batches, prompt_bank, requests, row_encoder
 from prompt_tuning.models import label_search, models, request_sampling
+from prompt_tuning.partitioning import partitioner
 
 LENGTH_BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 TARGET_BUCKETS = (4, 16, 64, 256)
@@ -76,6 +77,7 @@ class Predictor:
         num_decodes: int | None = None,
         return_all_decodes: bool = False,
         report_bad_rows: bool = False,
+        part: partitioner.Partitioner | None = None,
     ):
         """Moves the parameters to the device; nothing is compiled yet.
 
@@ -103,6 +105,8 @@ class Predictor:
           report_bad_rows: A row without text, with more tokens than `inputs_length` or with a
             prompt that is not there gets a `RowError` for its answer. Else the first is answered
             like any other, the second is cut and the third ends everything with a ValueError.
+          part: Where parameters and batches lie; None is one device. Of several processes, all must
+            be asked the same, and all get all answers.
 
         Raises:
           ValueError: A number is not positive, or the prompt's shape or name does not fit.
@@ -116,8 +120,12 @@ class Predictor:
             if value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
         self._model, self._vocabulary, self._prompts = model, vocabulary, prompts
-        flat = model.arrange(traverse_util.flatten_dict(dict(params), sep="/"))
-        self._params = jax.device_put(traverse_util.unflatten_dict(flat, sep="/"))
+        self._part = part = part or partitioner.Partitioner()
+        # Nested or flat, they are flat after this.
+        nested = traverse_util.unflatten_dict(dict(params), sep="/")
+        flat = model.arrange(traverse_util.flatten_dict(nested, sep="/"))
+        placed = {name: part.place(name, value) for name, value in flat.items()}
+        self._params = traverse_util.unflatten_dict(placed, sep="/")
         self._default_prompt, self._extra = self._check_prompt(prompt)
         self._targets_length = targets_length
         self._batch_size, self._window = batch_size, window
@@ -125,15 +133,15 @@ class Predictor:
         self._encoder = row_encoder.RowEncoder(
             vocabulary, inputs_length, add_inputs_eos, report_bad_rows
         )
-        self._decode = jax.jit(
+        self._decode = part.jit_to_host(
             functools.partial(
                 _decode, model, targets_length, sampling, seed, num_decodes, return_all_decodes
             )
         )
-        self._label_scores = jax.jit(model.label_scores)
-        self._target_scores = jax.jit(functools.partial(_score_targets, model))
+        self._label_scores = part.jit_to_host(model.label_scores)
+        self._target_scores = part.jit_to_host(functools.partial(_score_targets, model))
         self._target_widths = length_batches.usable_buckets(TARGET_BUCKETS, targets_length)
-        self._best_labels = jax.jit(functools.partial(label_search.best_labels, model))
+        self._best_labels = part.jit_to_host(functools.partial(label_search.best_labels, model))
 
     @property
     def prompts(self) -> prompt_bank.PromptBank | None:
@@ -281,10 +289,14 @@ class Predictor:
         results = [
             function(
                 _Batch(
-                    jax.device_put(encoded.tokens[batch.rows, : batch.width]),
-                    jax.device_put(encoded.seeds[batch.rows]),
-                    self._extra if table is None else table.pick(encoded.slots[batch.rows]),
-                    None if targets is None else jax.device_put(targets[batch.rows]),
+                    **self._part.put_batch(
+                        {
+                            "inputs": encoded.tokens[batch.rows, : batch.width],
+                            "seeds": encoded.seeds[batch.rows],
+                            **({} if targets is None else {"targets": targets[batch.rows]}),
+                        }
+                    ),
+                    extra=self._extra if table is None else table.pick(encoded.slots[batch.rows]),
                 )
             )
             for batch in batches

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from prompt_tuning.models import frozen_weights
+from prompt_tuning.models.activation_axes import named
 
 Array = jax.Array
 Initializer = Callable[..., Array]
@@ -216,7 +217,9 @@ class MultiHeadAttention(nn.Module):
     def keys_values(self, x: Array) -> tuple[Array, Array]:
         """`[B, K, H]` -> keys and values, each `[B, K, N, D]`."""
         shape = (*x.shape[:-1], self.num_heads, self.head_dim)
-        return self.key(x).reshape(shape), self.value(x).reshape(shape)
+        axes = ("batch", "length", "heads", "kv")
+        keys, values = self.key(x).reshape(shape), self.value(x).reshape(shape)
+        return named(keys, *axes), named(values, *axes)
 
     def __call__(
         self, x: Array, keys: Array, values: Array, bias: Array, deterministic: bool
@@ -234,6 +237,7 @@ class MultiHeadAttention(nn.Module):
             deterministic: no dropout.
         """
         queries = self.query(x).reshape(keys.shape[0], -1, self.num_heads, self.head_dim)
+        queries = named(queries, "batch", "length", "heads", "kv")
         logits = jnp.einsum("bqnd,bknd->bnqk", queries, keys) + bias
         weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=deterministic)
         attended = jnp.einsum("bnqk,bknd->bqnd", weights, values)
@@ -296,6 +300,8 @@ class MlpBlock(nn.Module):
             if name != "linear":
                 branch = _ACTIVATIONS[name](branch)
             hidden = self.first_branch(branch) if hidden is None else hidden * branch
+        assert hidden is not None  # There is at least one activation.
+        hidden = named(hidden, *("batch", "length")[: hidden.ndim - 1], "mlp")
         hidden = dropout(self.dropout_rate)(hidden, deterministic=deterministic)
         return Dense(x.shape[-1], self.dtype, self.kernel_init, name="wo")(hidden)
 

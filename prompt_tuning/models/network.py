@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from prompt_tuning.models import layer_stack, layers, t5_config
+from prompt_tuning.models.activation_axes import named
 
 Array = jax.Array
 T5Config = t5_config.T5Config
@@ -112,7 +113,8 @@ class EncoderLayer(nn.Module):
         y = self.attention(y, *self.attention.keys_values(y), bias, deterministic)
         x = x + self.post_attention_dropout(y, deterministic=deterministic)
         y = self.mlp(self.pre_mlp_layer_norm(x) * keep, deterministic)
-        return x + self.post_mlp_dropout(y, deterministic=deterministic)
+        x = x + self.post_mlp_dropout(y, deterministic=deterministic)
+        return named(x, "batch", "length", "embed")
 
 
 class Encoder(nn.Module):
@@ -167,6 +169,7 @@ class Encoder(nn.Module):
         bias = layers.mask_to_bias(mask, dtype) + self.relpos_bias(length, length)
         keep = live[:, :, None].astype(dtype)
         x = self.input_dropout(x, deterministic=deterministic).astype(dtype)
+        x = named(x, "batch", "length", "embed")
 
         def run_layer(layer, x, _):
             return layer(x, keep, bias, deterministic), None
@@ -254,7 +257,8 @@ class DecoderLayer(nn.Module):
         x = x + self.post_cross_attention_dropout(y, deterministic=deterministic)
         y = self.pre_mlp_layer_norm(x)
         y = self.mlp(y if keep is None else y * keep, deterministic)
-        return x + self.post_mlp_dropout(y, deterministic=deterministic)
+        x = x + self.post_mlp_dropout(y, deterministic=deterministic)
+        return named(x, "batch", "length", "embed")
 
 
 def decoder_keep(tokens: Array) -> Array:
@@ -314,6 +318,7 @@ class Decoder(nn.Module):
         keep = decoder_keep(input_tokens)[:, :, None].astype(dtype)
         x = self.token_embedder(input_tokens)
         x = self.input_dropout(x, deterministic=deterministic).astype(dtype)
+        x = named(x, "batch", "length", "embed")
         reads = real.size // encoded.shape[0]
 
         def run_layer(layer, x, _):
@@ -328,7 +333,7 @@ class Decoder(nn.Module):
             remat_policy=self.config.remat_policy,
         )
         x = self.output_dropout(self.decoder_norm(x), deterministic=deterministic)
-        return self.logits_dense(x * keep)
+        return named(self.logits_dense(x * keep), "batch", "length", "vocab")
 
     def cross_memory(self, encoded: Array, reads: int) -> CrossMemory:
         """What every layer reads of the encoded input `[B, S, H]`, for `reads` target positions.

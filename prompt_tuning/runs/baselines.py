@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from prompt_tuning.partitioning import partitioner
 from prompt_tuning.runs import evaluation, initialization
 from prompt_tuning.training import adafactor, loop, optimizers, subset
 from prompt_tuning.training import trainer as trainer_lib
@@ -35,6 +36,7 @@ def tune_model(
     *,
     learning_rate: float,
     rng: jax.Array,
+    part: partitioner.Partitioner,
     display: Any,
 ) -> dict[str, jax.Array]:
     """Trains every weight but the prompt, which is left out; returns them, flat.
@@ -50,6 +52,7 @@ def tune_model(
         _WithoutPrompt(model),
         optimizer,
         rng=rng,
+        partitioner=part,
         learning_rate_fn=lambda step: jnp.float32(learning_rate),
     )
     state, frozen = trainer.init_state(params, initial.step)

@@ -9,6 +9,7 @@ from absl.testing import absltest
 from flax import linen as nn
 
 from prompt_tuning.models import models, network
+from prompt_tuning.partitioning import partitioner
 from prompt_tuning.prompts import combine, prompt, prompted_network
 from prompt_tuning.runs import baselines, initialization
 from prompt_tuning.training import progress, trainer
@@ -57,6 +58,7 @@ class BaselinesTest(absltest.TestCase):
             itertools.repeat(batch()),
             103,
             learning_rate=0.01,
+            part=partitioner.Partitioner(),
             rng=jax.random.PRNGKey(1),
             display=progress.NoProgress(),
         )

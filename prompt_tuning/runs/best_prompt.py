@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prompt_tuning.checkpoints import best_step
+from prompt_tuning.partitioning import processes
 
 # Figures of which less is better. Every other metric is one of which more is.
 LOSS = "loss"
@@ -105,15 +106,9 @@ class BestPrompt:
             return False
         if best[0] == step:
             save()
-        best_step.write(
-            self._model_dir,
-            {
-                "metric": self.metric,
-                "evaluations": self.evaluations,
-                "best_step": best[0],
-                "best_value": best[1],
-            },
-        )
+        record = {"metric": self.metric, "evaluations": self.evaluations}
+        if processes.leads():
+            best_step.write(self._model_dir, record | {"best_step": best[0], "best_value": best[1]})
         return best[0] == step
 
     def figures(self) -> dict[str, Any]:

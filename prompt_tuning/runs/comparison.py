@@ -15,6 +15,7 @@ import rich.table
 
 from prompt_tuning.checkpoints import prompt_files
 from prompt_tuning.config import dataset_config
+from prompt_tuning.partitioning import partitioner, processes
 from prompt_tuning.runs import evaluation
 
 NO_PROMPT = "no prompt"
@@ -77,6 +78,7 @@ def results(
     output_dir: str,
     *,
     without_prompt: bool = True,
+    part: partitioner.Partitioner | None = None,
 ) -> Iterator[Result]:
     """Evaluates every prompt on every task, task by task.
 
@@ -89,12 +91,13 @@ def results(
       prompts: {path: [P, H]}.
       output_dir: gets a folder for each prompt, with upstream's `inference_eval`.
       without_prompt: the frozen model alone, too.
+      part: where parameters and batches lie; None is one device.
     """
     names = folder_names(list(prompts))
     for task in tasks:
         one = dataclasses.replace(config, mixture_or_task_name=task)
         evaluator = evaluation.SplitEvaluator(
-            model, one, model.input_vocabulary, output_dir=output_dir
+            model, one, model.input_vocabulary, output_dir=output_dir, part=part
         )
         extras: dict[str, Mapping[str, Any]] = {
             path: {"prompt": prompt} for path, prompt in prompts.items()
@@ -102,7 +105,8 @@ def results(
         if without_prompt:
             extras[NO_PROMPT] = evaluation.no_prompt(model)
         for path, extra in extras.items():
-            evaluator.write_to(os.path.join(output_dir, names.get(path, "no_prompt")))
+            if processes.leads():
+                evaluator.write_to(os.path.join(output_dir, names.get(path, "no_prompt")))
             figures = evaluator.figures(params, step, extra)
             yield Result(task, path, figures, evaluator.task_metrics)
 

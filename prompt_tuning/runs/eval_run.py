@@ -16,6 +16,7 @@ import jax
 
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.data import task_names
+from prompt_tuning.partitioning import processes
 from prompt_tuning.runs import (
     artifacts,
     comparison,
@@ -26,6 +27,7 @@ from prompt_tuning.runs import (
     initialization,
     restore_paths,
     summary,
+    topology,
 )
 
 _SHAPE_LENGTH = 8  # Any length: parameters do not depend on it.
@@ -53,7 +55,7 @@ def evaluate(
       dataset_cfg: the task and split.
       restore_checkpoint_cfg: the frozen model. With the mode "all", checkpoints that
         `eval.{task}.ckpt` lists already are passed over, so a stopped evaluation goes on.
-      partitioner: mesh settings; one device is used.
+      partitioner: `config.partitioning.PjitPartitioner`: how model and batches lie on the devices.
       output_dir: gets `inference_eval/`, `eval.{task}.ckpt`, `config.gin` and `summary.json`.
       inference_evaluator_cls: `seqio.Evaluator` of gin files: how much is evaluated and written.
       summarize_config_fn: called as `(output_dir)`.
@@ -70,16 +72,17 @@ def evaluate(
     Raises:
       ValueError, FileNotFoundError: a setting, a file or a checkpoint is not usable.
     """
-    del partitioner
-    started = time.monotonic()
+    started, seed = time.monotonic(), fallback_init_rng or 0
     compilation_cache.enable()
     devices.check()
     early_checks.check_split(dataset_cfg)
+    part = topology.partitioner_of(partitioner)
     if prompts or tasks:
-        found = _compare(
-            model, dataset_cfg, restore_checkpoint_cfg, output_dir, summarize_config_fn,
-            seed=fallback_init_rng or 0, prompts=prompts, tasks=tasks, without_prompt=without_prompt,
-        )  # fmt: skip
+        with processes.losses_told():
+            found = _compare(
+                model, dataset_cfg, restore_checkpoint_cfg, output_dir, summarize_config_fn, part,
+                seed=seed, prompts=prompts, tasks=tasks, without_prompt=without_prompt,
+            )  # fmt: skip
         return _report(found, dataset_cfg.split, output_dir, started)
     paths = _paths_to_evaluate(restore_checkpoint_cfg, output_dir, dataset_cfg)
     if not paths:
@@ -92,6 +95,7 @@ def evaluate(
             model.input_vocabulary,
             output_dir=folder,
             evaluator_cls=inference_evaluator_cls,
+            part=part,
         )
         # The frozen model alone is measured apart, so that the files hold the prompt's predictions.
         for folder in (output_dir, None)
@@ -99,11 +103,14 @@ def evaluate(
     figures: dict[str, Any] = {}
     for path in paths:
         config = dataclasses.replace(restore_checkpoint_cfg, path=path, mode="specific")
-        figures = _figures(model, evaluator, config, fallback_init_rng or 0, prompt_file)
-        if without_prompt:
-            figures |= _figures(model, plain, config, fallback_init_rng or 0, None, prompt=False)
+        with processes.losses_told():
+            figures = _figures(model, evaluator, config, part, seed, prompt_file)
+            if without_prompt:
+                figures |= _figures(model, plain, config, part, seed, None, prompt=False)
         figures["wall_seconds"] = time.monotonic() - started
         figures["peak_memory_bytes"] = summary.peak_memory_bytes()
+        if not processes.leads():
+            continue
         os.makedirs(output_dir, exist_ok=True)
         if summarize_config_fn is not None:
             summarize_config_fn(output_dir)
@@ -117,7 +124,7 @@ def evaluate(
 
 
 def _figures(
-    model, evaluator, config, seed: int, prompt_file: str | None, prompt: bool = True
+    model, evaluator, config, part, seed: int, prompt_file: str | None, prompt: bool = True
 ) -> dict[str, Any]:
     """What one checkpoint is worth, with its prompt or without."""
     shape = (1, _SHAPE_LENGTH)
@@ -127,9 +134,11 @@ def _figures(
         {"encoder_input_tokens": shape, "decoder_input_tokens": shape},
         jax.random.PRNGKey(seed),
         config,
+        part,
     )
     artifacts.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
-    params = jax.device_put(model.arrange(initial.params))
+    arranged = model.arrange(initial.params)
+    params = {name: part.place(name, value) for name, value in arranged.items()}
     extra = None if prompt else evaluation.no_prompt(model)
     found = evaluator.figures(params, initial.step, extra)
     return _suffixed(found, "with_prompt" if prompt else "without_prompt") | {
@@ -141,27 +150,42 @@ def _figures(
 
 
 def _compare(
-    model, config, restore, output_dir, summarize_config_fn, *, seed, prompts, tasks, without_prompt
+    model,
+    config,
+    restore,
+    output_dir,
+    summarize_config_fn,
+    part,
+    *,
+    seed,
+    prompts,
+    tasks,
+    without_prompt,
 ) -> list[comparison.Result]:
     """Every prompt on every task."""
     for name in () if config.module else tasks:
         task_names.check(name)  # Not only when the tasks before it are evaluated.
-    arrays = comparison.read_prompts(prompts, model.module.config.emb_dim)
+    arrays: dict[str, Any] = dict(comparison.read_prompts(prompts, model.module.config.emb_dim))
     shape = (1, _SHAPE_LENGTH)
     shapes = {"encoder_input_tokens": shape, "decoder_input_tokens": shape}
-    initial = initialization.initial_parameters(model, shapes, jax.random.PRNGKey(seed), restore)
+    initial = initialization.initial_parameters(
+        model, shapes, jax.random.PRNGKey(seed), restore, part
+    )
     if not arrays:  # Several tasks and the one prompt that the configuration gives.
         arrays = {name: v for name, v in initial.params.items() if name.endswith("/prompt/prompt")}
-    os.makedirs(output_dir, exist_ok=True)
-    if summarize_config_fn is not None:
-        summarize_config_fn(output_dir)
+    if processes.leads():
+        os.makedirs(output_dir, exist_ok=True)
+        if summarize_config_fn is not None:
+            summarize_config_fn(output_dir)
+    params = {name: part.place(name, value) for name, value in initial.params.items()}
     found = []
     for result in comparison.results(
-        model, jax.device_put(initial.params), initial.step, config,
-        tasks or [config.mixture_or_task_name], arrays, output_dir, without_prompt=without_prompt,
+        model, params, initial.step, config, tasks or [config.mixture_or_task_name], arrays,
+        output_dir, without_prompt=without_prompt, part=part,
     ):  # fmt: skip
         found.append(result)
-        print(f"{result.task}, {result.prompt}: done", file=sys.stderr)
+        if processes.leads():
+            print(f"{result.task}, {result.prompt}: done", file=sys.stderr)
     return found
 
 
@@ -174,6 +198,8 @@ def _report(
         "results": comparison.records(found),
         "wall_seconds": time.monotonic() - started,
     }
+    if not processes.leads():
+        return figures
     file = summary.write(output_dir, figures)
     summary.show_table(comparison.table(found, split), [f"files: {output_dir}, {file}"])
     return figures

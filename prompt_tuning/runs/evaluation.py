@@ -16,6 +16,7 @@ from flax import traverse_util
 from prompt_tuning.config import dataset_config, seqio_names
 from prompt_tuning.data import evaluation, tasks
 from prompt_tuning.inference import length_batches, predictor
+from prompt_tuning.partitioning import partitioner, processes
 
 # Widths of encoder inputs in training; a batch gets the smallest that holds its longest row.
 INPUT_BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -58,16 +59,18 @@ class SplitEvaluator:
         split: str | None = None,
         output_dir: str | None = None,
         evaluator_cls: Callable[[], seqio_names.Evaluator] | None = None,
+        part: partitioner.Partitioner | None = None,
     ):
-        """Reads and tokenises the examples.
+        """Reads and tokenises the examples; of several processes, each all of them.
 
         Args:
           model: has `predict_batch`, `score_batch` and `label_scores`.
           config: the task; its split unless `split` is given.
           vocabulary: of the model; tasks over the user's files are tokenised with it.
           split: instead of the config's.
-          output_dir: gets upstream's `inference_eval` files; None writes none.
+          output_dir: gets upstream's `inference_eval` files, from process 0; None writes none.
           evaluator_cls: how many examples are evaluated and what is written; None: all.
+          part: where parameters and batches lie; None is one device.
 
         Raises:
           ValueError: there is no such task or split, or a file cannot be read.
@@ -84,7 +87,7 @@ class SplitEvaluator:
             self.split,
             batch_size=config.batch_size,
             task_feature_lengths=lengths,
-            output_dir=output_dir,
+            output_dir=output_dir if processes.leads() else None,
             input_buckets=_EVALUATION_BUCKETS,
             use_cached=config.use_cached,
             **(evaluator_cls or seqio_names.Evaluator)().options(),
@@ -93,13 +96,17 @@ class SplitEvaluator:
         per_token = files is not None and files.label_scores_per_token
         self._figures = _FIGURES_PER_TOKEN if per_token else _FIGURES
         self.task_metrics: dict[str, float] = {}
-        self._predict = jax.jit(_flat(model.predict_batch))
-        self._score = jax.jit(_flat(model.score_batch))
-        self._label_scores = jax.jit(_flat(model.label_scores))
+        self._part = part = part or partitioner.Partitioner()
+        self._predict = part.jit_to_host(_flat(model.predict_batch))
+        self._score = part.jit_to_host(_flat(model.score_batch))
+        self._label_scores = part.jit_to_host(_flat(model.label_scores))
 
     def rewind(self, step: int) -> bool:
-        """Forgets the metrics of later steps; returns whether the files hold those of `step`."""
-        return self._evaluator.rewind(step)
+        """Forgets the metrics of later steps; returns whether the files hold those of `step`.
+
+        Every process must call this: process 0 has the files, and all evaluate together.
+        """
+        return bool(processes.of_leader(int(self._evaluator.rewind(step))))
 
     def write_to(self, output_dir: str) -> None:
         """As `data.evaluation.TaskEvaluator.write_to`."""
@@ -112,10 +119,10 @@ class SplitEvaluator:
         extra = dict(extra or {})
 
         def predict(batch):
-            return jax.device_get(self._predict(params, _device(batch), **extra))
+            return jax.device_get(self._predict(params, self._part.put_batch(batch), **extra))
 
         def score(batch):
-            return jax.device_get(self._score(params, _device(batch), **extra))
+            return jax.device_get(self._score(params, self._part.put_batch(batch), **extra))
 
         def score_labels(texts, labels):
             return self._score_texts(params, texts, labels, extra)
@@ -160,8 +167,8 @@ class SplitEvaluator:
         scores = np.zeros((len(texts), len(labels)), np.float32)
         buckets = length_batches.usable_buckets(_EVALUATION_BUCKETS, self._max_inputs)
         for batch in length_batches.plan((tokens > 0).sum(axis=1), self._batch_size, buckets):
-            inputs = jnp.asarray(tokens[batch.rows, : batch.width])
-            result = jax.device_get(self._label_scores(params, inputs, candidates, **extra))
+            rows = self._part.put_batch({"inputs": tokens[batch.rows, : batch.width]})
+            result = jax.device_get(self._label_scores(params, rows["inputs"], candidates, **extra))
             scores[batch.rows[: batch.size]] = result[: batch.size]
         return scores
 
@@ -175,10 +182,6 @@ def _averages(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
                 values.setdefault(name, []).append(float(value))
                 named[f"{task}/{name}"] = float(value)
     return named | {name: float(np.mean(several)) for name, several in values.items()}
-
-
-def _device(batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-    return {name: jnp.asarray(rows) for name, rows in batch.items()}
 
 
 def _flat(function):

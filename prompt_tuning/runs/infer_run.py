@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
+
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.inference import answers, writers
 from prompt_tuning.runs import (
@@ -21,6 +23,7 @@ from prompt_tuning.runs import (
     input_rows,
     live_input,
     loaded_predictor,
+    topology,
 )
 
 
@@ -51,7 +54,8 @@ def infer(
       model: `models.EncoderDecoderModel`.
       dataset_cfg: the task and split, and for `input_file` how its columns make a text.
       restore_checkpoint_cfg: the frozen model.
-      partitioner: mesh settings; one device is used.
+      partitioner: `config.partitioning.PjitPartitioner`: how model and batches lie on the devices of
+        this one process.
       output_dir: for a task: gets `{task}-{mode}.jsonl-00000-of-00001` and its `.COMPLETED` mark.
       checkpoint_period: batches after which the answers so far survive a loss of power.
       shard_id: which part of the rows to take: every `num_shards`-th, from this one.
@@ -70,14 +74,19 @@ def infer(
     Raises:
       ValueError, FileNotFoundError: a setting, a file or a checkpoint is not usable.
     """
-    del partitioner
+    compilation_cache.enable()
+    devices.check()
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"infer runs in one process, on all of its devices, and this is one of "
+            f"{jax.process_count()}; start each by itself with a part of the rows: --shard_id, "
+            "--num_shards."
+        )
     settings = settings or answer_settings.AnswerSettings()
     _check(input_file, output_file, shard_id, num_shards)
     if input_file is None:
         _folder(output_dir)  # Before anything is loaded.
     manner = _manner(mode, label_words, dataset_cfg, settings)
-    compilation_cache.enable()
-    devices.check()
     rows, live = _rows(input_file, dataset_cfg, model, settings, mode == answers.SCORE)
     of_text = input_file is not None
     loaded = loaded_predictor.load(
@@ -87,6 +96,7 @@ def infer(
         fallback_init_rng or 0,
         settings,
         of_text,
+        topology.partitioner_of(partitioner),
         prompt_file,
     )
     shard = itertools.islice(rows, shard_id, None, num_shards)

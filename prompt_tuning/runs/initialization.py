@@ -6,15 +6,24 @@ Joins `checkpoints` (names and arrays) with a model (what it needs). Knows no op
 
 import dataclasses
 import difflib
+import functools
 import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from prompt_tuning.checkpoints import assignment, base_checkpoint, fingerprint, t5x_format
+from prompt_tuning.checkpoints import (
+    assignment,
+    base_checkpoint,
+    fingerprint,
+    lazy_array,
+    t5x_format,
+)
+from prompt_tuning.partitioning import partitioner, processes
 from prompt_tuning.runs import restore_paths
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -26,13 +35,13 @@ class InitialParameters:
     """Parameters before the first step.
 
     Attributes:
-      params: all of them, flat, numpy: `{"encoder/prompt/prompt/prompt": [P, H], ...}`.
+      params: all of them, flat, in their places: `{"encoder/prompt/prompt/prompt": [P, H], ...}`.
       step: of the checkpoint; 0 without one.
       fingerprint: `checkpoints.fingerprint` of the arrays that the checkpoint gave; "" without one.
       drawn: names of the parameters that the checkpoint did not give.
     """
 
-    params: dict[str, np.ndarray]
+    params: dict[str, Any]
     step: int
     fingerprint: str
     drawn: tuple[str, ...]
@@ -47,10 +56,10 @@ class InitialParameters:
 
 
 def random_key(seed: int | None, use_hardware_rng: bool) -> jax.Array:
-    """The key of a run: of its seed, or of the clock."""
+    """The key of a run: of its seed, or of process 0's clock."""
     if use_hardware_rng or seed is None:
         # As T5X: unseeded runs take the faster generator.
-        seed = time.time_ns() % 2**31 if seed is None else seed
+        seed = processes.of_leader(time.time_ns() % 2**31) if seed is None else seed
         return jax.random.key(seed, impl="unsafe_rbg")
     return jax.random.PRNGKey(seed)
 
@@ -64,11 +73,18 @@ def parameter_shapes(model: Any, input_shapes: Shapes) -> dict[str, jax.ShapeDty
 
 
 def draw(
-    model: Any, input_shapes: Shapes, rng: jax.Array, names: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """Draws the named parameters as T5X would draw them with `rng`.
+    model: Any,
+    input_shapes: Shapes,
+    rng: jax.Array,
+    names: tuple[str, ...],
+    part: partitioner.Partitioner,
+) -> dict[str, jax.Array]:
+    """Draws the named parameters as T5X would draw them with `rng`, each piece where it will lie.
 
     The others are not computed: the compiler drops what no output needs.
+
+    Raises:
+      ValueError: a value is not finite; names the parameter.
     """
     if not names:
         return {}
@@ -76,41 +92,85 @@ def draw(
     def initialize(key):
         variables = model.get_initial_variables(key, input_shapes)
         params = traverse_util.flatten_dict(variables["params"], sep="/")
-        return {name: params[name] for name in names}
+        placed = {
+            name: part.constrain(params[name], part.parameter_sharding(name, params[name].shape))
+            for name in names
+        }
+        finite = {name: jnp.isfinite(value).all() for name, value in placed.items()}
+        return placed, jax.tree.map(lambda flag: part.constrain(flag, part.whole), finite)
 
-    return jax.device_get(jax.jit(initialize)(rng))
+    params, finite = part.jit(initialize)(rng)
+    for name, flag in jax.device_get(finite).items():
+        if not flag:
+            raise ValueError(
+                f"{name} starts with values that are not finite; choose another --prompt_file "
+                "(PROMPT_FILE) or --prompt_init."
+            )
+    return params
 
 
 def initial_parameters(
-    model: Any, input_shapes: Shapes, rng: jax.Array, restore: Any | None = None
+    model: Any,
+    input_shapes: Shapes,
+    rng: jax.Array,
+    restore: Any | None = None,
+    part: partitioner.Partitioner | None = None,
 ) -> InitialParameters:
     """Reads the parameters of `restore`, and draws those that it leaves out.
+
+    Every process reads the pieces that its devices hold, and no others: no host holds the model.
 
     Args:
       model: has `get_initial_variables`.
       input_shapes: `{"encoder_input_tokens": (B, T), "decoder_input_tokens": (B, L)}`.
       rng: a JAX key; T5X's `init_rng`.
       restore: `config.checkpoint_config.RestoreCheckpointConfig`, or None for all from scratch.
+      part: where the parameters are to lie; None is one device.
 
     Raises:
       FileNotFoundError: there is no checkpoint at the path.
       ValueError: the checkpoint does not fit the model; names what does not, and the nearest.
     """
+    part = part or partitioner.Partitioner()
     shapes = parameter_shapes(model, input_shapes)
     if restore is None:
         names = tuple(sorted(shapes))
-        return InitialParameters(draw(model, input_shapes, rng, names), 0, "", names)
+        return InitialParameters(draw(model, input_shapes, rng, names, part), 0, "", names)
     checkpoint = base_checkpoint.open_base(restore_paths.single_restore_path(restore))
     sources = _sources(checkpoint, shapes, restore)
     leaves = {name: checkpoint.leaves[source] for name, source in sources.items() if source}
     _check_shapes(leaves, shapes, checkpoint.directory)
     drawn = tuple(sorted(name for name, source in sources.items() if source is None))
-    params = t5x_format.read_arrays(leaves, restore.dtype or "float32")
-    # Of the file's values: a cast to a narrower type would give another fingerprint.
-    base = fingerprint.fingerprint(leaves if restore.dtype == "bfloat16" else params)
-    params.update(draw(model, input_shapes, rng, drawn))
-    _check_finite(params, drawn)
+    params = read(leaves, restore.dtype or "float32", part)
+    base = _fingerprint(leaves, params, restore.dtype, part)
+    params.update(draw(model, input_shapes, rng, drawn, part))
     return InitialParameters(dict(sorted(params.items())), checkpoint.step, base, drawn)
+
+
+def read(
+    leaves: Mapping[str, t5x_format.LazyArray], dtype: str, part: partitioner.Partitioner
+) -> dict[str, jax.Array]:
+    """The arrays of a checkpoint in their places; only the pieces of this process are read."""
+    wanted = lazy_array.as_dtype(dtype)
+    return part.read_all(
+        {
+            name: (leaf.shape, wanted, functools.partial(leaf.part, dtype=wanted))
+            for name, leaf in leaves.items()
+        }
+    )
+
+
+def _fingerprint(leaves, params, dtype: str | None, part: partitioner.Partitioner) -> str:
+    """Of the file's values: a cast to a narrower type would give another fingerprint."""
+    # Threads take the samples, which must not start programs over several devices side by side.
+    if dtype == "bfloat16" or part.mesh.size > 1:
+        return fingerprint.fingerprint(leaves)
+    return fingerprint.fingerprint({name: _on_host(value) for name, value in params.items()})
+
+
+def _on_host(value: jax.Array) -> Any:
+    # Where the device is the host, this is no copy.
+    return np.asarray(value) if next(iter(value.devices())).platform == "cpu" else value
 
 
 def _sources(checkpoint, shapes, restore) -> dict[str, str | None]:
@@ -133,15 +193,6 @@ def _sources(checkpoint, shapes, restore) -> dict[str, str | None]:
             f"{near}."
         )
     return sources
-
-
-def _check_finite(params, names) -> None:
-    for name in names:
-        if not np.isfinite(params[name]).all():
-            raise ValueError(
-                f"{name} starts with values that are not finite; choose another --prompt_file "
-                "(PROMPT_FILE) or --prompt_init."
-            )
 
 
 def _check_shapes(leaves, shapes, directory: str) -> None:

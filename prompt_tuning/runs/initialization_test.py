@@ -11,6 +11,7 @@ from flax import linen as nn
 from prompt_tuning.checkpoints import t5x_format
 from prompt_tuning.config import checkpoint_config
 from prompt_tuning.models import models, network
+from prompt_tuning.partitioning import partitioner
 from prompt_tuning.prompts import combine, prompt, prompted_network
 from prompt_tuning.runs import initialization
 
@@ -132,7 +133,8 @@ class InitializationTest(absltest.TestCase):
             initialize(make_model(), restore("nowhere"))
 
     def test_only_what_is_drawn_is_computed(self):
-        drawn = initialization.draw(make_model(), SHAPES, jax.random.PRNGKey(0), (PROMPT,))
+        part = partitioner.Partitioner()
+        drawn = initialization.draw(make_model(), SHAPES, jax.random.PRNGKey(0), (PROMPT,), part)
         self.assertEqual(list(drawn), [PROMPT])
         self.assertEqual(json.dumps(drawn[PROMPT].shape), "[7, 16]")
 

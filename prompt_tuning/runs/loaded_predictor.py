@@ -11,6 +11,7 @@ import numpy as np
 from prompt_tuning.checkpoints import prompt_files
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.inference import predictor, prompt_bank
+from prompt_tuning.partitioning import partitioner
 from prompt_tuning.runs import answer_settings, artifacts, initialization
 
 WINDOW = 1024  # Rows that are sorted by length together.
@@ -39,6 +40,7 @@ def load(
     init_seed: int,
     settings: answer_settings.AnswerSettings,
     report_bad_rows: bool,
+    part: partitioner.Partitioner,
     prompt_file: str | None = None,
 ) -> LoadedPredictor:
     """Reads the model and the prompts.
@@ -50,6 +52,7 @@ def load(
       init_seed: of parameters that the checkpoint lacks.
       settings: prompts by name, search and sampling.
       report_bad_rows: see `predictor.Predictor`.
+      part: where parameters and batches lie.
       prompt_file: where the model's own prompt comes from; an artifact is checked, and so are
         those among the prompts by name.
 
@@ -60,7 +63,7 @@ def load(
     bank, hashes = _bank(model, settings)
     shape = {name: (1, 8) for name in ("encoder_input_tokens", "decoder_input_tokens")}
     rng = jax.random.PRNGKey(init_seed)
-    initial = initialization.initial_parameters(model, shape, rng, restore)
+    initial = initialization.initial_parameters(model, shape, rng, restore, part)
     artifacts.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
     for path in settings.prompt_paths.values():  # Of any length.
         artifacts.check_prompt_file(path, model, initial.fingerprint, {})
@@ -83,6 +86,7 @@ def load(
         num_decodes=settings.num_decodes,
         return_all_decodes=settings.return_all_decodes,
         report_bad_rows=report_bad_rows,
+        part=part,
     )
     identity = {
         "base": initial.fingerprint,
@@ -122,5 +126,5 @@ def _bank(
     return bank, {name: _hash(prompt) for name, prompt in read.items()}
 
 
-def _hash(array: np.ndarray) -> str:
+def _hash(array: np.ndarray | jax.Array) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]

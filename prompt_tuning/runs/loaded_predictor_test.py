@@ -9,6 +9,7 @@ from prompt_tuning.bundled import bundled
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.inference import predictor, requests
 from prompt_tuning.models import models, network
+from prompt_tuning.partitioning import partitioner
 from prompt_tuning.prompts import combine, prompt, prompted_network
 from prompt_tuning.runs import answer_settings, loaded_predictor
 
@@ -46,7 +47,8 @@ class LoadedPredictorTest(absltest.TestCase):
             fallback_to_scratch=True,
             assignment_map=((r".*prompt.*", None),),
         )
-        return loaded_predictor.load(make_model(), config(), restore, 0, settings, True)
+        part = partitioner.Partitioner()
+        return loaded_predictor.load(make_model(), config(), restore, 0, settings, True, part)
 
     def test_prompts_by_name_and_what_answers_depend_on(self):
         values = {"a": np.ones((7, H), np.float32), "b": np.zeros((2, H), np.float32)}

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from prompt_tuning.partitioning import processes
 from prompt_tuning.runs import evaluation
 from prompt_tuning.training import metrics_writer, subset, train_metrics
 from prompt_tuning.training import trainer as trainer_lib
@@ -97,6 +98,8 @@ class PeriodicEvaluation:
                 sums[name] = sums.get(name, 0.0) + float(value)
         scalars = train_metrics.summarize(sums, 1) if sums else {}
         self._losses = {self._evaluator.task if self._evaluator else "validation": scalars}
+        if not processes.leads():
+            return scalars
         if self._writer is None:
             name = self._evaluator.task[:_MAX_NAME] if self._evaluator else "validation"
             folder = os.path.join(self._model_dir, "training_eval", name)

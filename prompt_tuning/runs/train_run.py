@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 import psutil
 
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.data import pipeline, task_report
+from prompt_tuning.partitioning import processes
 from prompt_tuning.runs import (
     artifacts,
     baselines,
@@ -30,6 +32,7 @@ from prompt_tuning.runs import (
     model_info,
     periodic_evaluation,
     summary,
+    topology,
 )
 from prompt_tuning.training import actions as actions_lib
 from prompt_tuning.training import checkpointing, loop, metrics_writer, progress, subset
@@ -84,7 +87,7 @@ def train(
       train_eval_dataset_cfg: examples for the teacher-forced loss at every evaluation, or None.
       infer_eval_dataset_cfg: examples for the task's metrics at every evaluation, or None.
       checkpoint_cfg: what to restore and what to save.
-      partitioner: mesh settings; one device is used.
+      partitioner: `config.partitioning.PjitPartitioner`: how model and batches lie on the devices.
       trainer_cls: called as `trainer_cls(model, optimizer, rng=key)`.
       model_dir: everything is written below it; an unfinished run in it goes on.
       total_steps: last step, which counts the steps of the restored checkpoint, as in T5X.
@@ -116,48 +119,70 @@ def train(
     Raises:
       ValueError, FileNotFoundError: a setting, a file or a checkpoint is not usable.
       KeyboardInterrupt: the run was interrupted, after its state was saved.
+      ProcessLostError: another process of the run has died.
     """
-    del partitioner, get_dataset_fn, use_orbax, gc_period, concurrent_metrics
+    del get_dataset_fn, use_orbax, gc_period, concurrent_metrics
     actions_lib.check(actions)
     early_checks.check_training(model_dir, baseline, eval_period)
     early_checks.check_artifact_file(artifact_file)
     early_checks.check_steps(total_steps, relative_steps)
     compilation_cache.enable()
     devices.check()
-    best = best_prompt.BestPrompt(model_dir, best_metric, early_stopping)
-    run = _Run(model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints, best)
-    run.evaluator_cls, run.actions = inference_evaluator_cls, dict(actions or {})
-    run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
-    artifacts.check_shape(prompt_file, model, checkpoint_cfg.restore)
-    run.initialize(checkpoint_cfg, total_steps, relative_steps, prompt_file)
-    if baseline == "none":
-        # The table is asked for the words that a prompt artifact names as the nearest.
-        run.initial = run.initial.without_values(keep=[_TOKEN_TABLE])
-    run.open_model_dir(summarize_config_fn)
-    if run_eval_before_training:
-        run.evaluate("untrained_prompt", "before training")
-    run.loop(train_eval_dataset_cfg, eval_steps, eval_period, stats_period)
-    run.take_best()
-    run.evaluate_both()
-    if baseline != "none":
-        run.tune_model(baseline_learning_rate)
-    return run.last_step, run.report(artifact_file)
+    with processes.losses_told():
+        processes.check_same(model_dir, "--model_dir (MODEL_DIR)")
+        best = best_prompt.BestPrompt(model_dir, best_metric, early_stopping)
+        part = topology.partitioner_of(partitioner)
+        run = _Run(
+            model,
+            model_dir,
+            trainer_cls,
+            random_seed,
+            use_hardware_rng,
+            full_checkpoints,
+            best,
+            part,
+        )
+        run.evaluator_cls, run.actions = inference_evaluator_cls, dict(actions or {})
+        run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
+        artifacts.check_shape(prompt_file, model, checkpoint_cfg.restore)
+        run.initialize(checkpoint_cfg, total_steps, relative_steps, prompt_file)
+        if baseline == "none":
+            # The table is asked for the words that a prompt artifact names as the nearest.
+            run.initial = run.initial.without_values(keep=[_TOKEN_TABLE])
+        run.open_model_dir(summarize_config_fn)
+        if run_eval_before_training:
+            run.evaluate("untrained_prompt", "before training")
+        run.loop(train_eval_dataset_cfg, eval_steps, eval_period, stats_period)
+        run.take_best()
+        run.evaluate_both()
+        if baseline != "none":
+            run.tune_model(baseline_learning_rate)
+        return run.last_step, run.report(artifact_file)
 
 
 class _Run:
     """The parts of one run, in the order in which they come into being."""
 
     def __init__(
-        self, model, model_dir, trainer_cls, random_seed, use_hardware_rng, full_checkpoints, best
+        self,
+        model,
+        model_dir,
+        trainer_cls,
+        random_seed,
+        use_hardware_rng,
+        full_checkpoints,
+        best,
+        part,
     ):
         # Of the process: imports and gin are part of what a user waits for.
         self.started = time.monotonic() - (time.time() - psutil.Process().create_time())
         self.model, self.model_dir = model, model_dir
         self.trainer_cls, self.random_seed = trainer_cls, random_seed
         self.vocabulary = model.input_vocabulary
-        self.full_checkpoints = full_checkpoints
+        self.full_checkpoints, self.part = full_checkpoints, part
         self.best: best_prompt.BestPrompt = best
-        self.display = progress.make_progress()
+        self.leads = processes.leads()  # Writes the files, and talks.
+        self.display = progress.make_progress() if self.leads else progress.NoProgress()
         self.figures: dict[str, Any] = {"random_seed": random_seed}
         self.evaluator_cls: Any = None
         self.actions: dict[str, Sequence[actions_lib.Action]] = {}
@@ -192,24 +217,30 @@ class _Run:
             split=split,
             output_dir=output_dir,
             evaluator_cls=self.evaluator_cls,
+            part=self.part,
         )
 
     def training_batches(self) -> pipeline.BatchIterator:
         return pipeline.BatchIterator.from_config(
-            self.train_config, self.vocabulary, length_buckets=LENGTH_BUCKETS
+            self.train_config,
+            self.vocabulary,
+            length_buckets=LENGTH_BUCKETS,
+            **topology.data_arguments(self.part, self.train_config),
         )
 
     def initialize(self, config, total_steps, relative_steps, prompt_file) -> None:
         """Parameters, training state, and the newest checkpoint of MODEL_DIR if there is one."""
         self.initial = initialization.initial_parameters(
-            self.model, self.batches.input_shapes, self.init_rng, config.restore
+            self.model, self.batches.input_shapes, self.init_rng, config.restore, self.part
         )
         artifacts.check_prompt_file(
             prompt_file, self.model, self.initial.fingerprint, self.initial.params
         )
         self.base_model = str(config.restore.path) if config.restore else ""
         self.last_step = _last_step(self.initial.step, total_steps, relative_steps)
-        self.trainer = self.trainer_cls(self.model, self.model.optimizer_def, rng=self.trainer_rng)
+        self.trainer = self.trainer_cls(
+            self.model, self.model.optimizer_def, rng=self.trainer_rng, partitioner=self.part
+        )
         self.state, self.frozen = self.trainer.init_state(self.initial.params, self.initial.step)
         if not _count(self.state.params):
             raise ValueError(
@@ -248,6 +279,9 @@ class _Run:
         self.display.note(f"going on from {restored.directory}")
 
     def open_model_dir(self, summarize_config_fn) -> None:
+        self.writer = None
+        if not self.leads:
+            return
         os.makedirs(self.model_dir, exist_ok=True)
         self.writer = metrics_writer.MetricsWriter(os.path.join(self.model_dir, "train"))
         if summarize_config_fn is not None:
@@ -318,7 +352,8 @@ class _Run:
                 f"{result.interrupted}: stopped at step {int(self.state.step)}, which is saved in "
                 f"{self.model_dir}; the same command goes on from there"
             )
-        self.writer.close()
+        if self.writer is not None:
+            self.writer.close()
         if result.steps:
             self.figures["steps_per_second"] = result.steps_per_second
             rows = self.train_config.batch_size
@@ -350,6 +385,8 @@ class _Run:
         if config is None or not early_checks.has_split(config):
             return None
 
+        arguments = topology.data_arguments(self.part, config)
+
         def batches():
             return pipeline.BatchIterator.from_config(
                 config,
@@ -357,6 +394,7 @@ class _Run:
                 length_buckets=LENGTH_BUCKETS,
                 num_epochs=1,
                 drop_remainder=False,
+                **arguments,
             )
 
         return batches
@@ -383,7 +421,8 @@ class _Run:
             self.last_step,
             learning_rate=learning_rate,
             rng=self.trainer_rng,
-            display=progress.make_progress(),
+            part=self.part,
+            display=progress.make_progress() if self.leads else progress.NoProgress(),
         )
         self.figures["trained_parameters_model_tuning"] = _count(tuned)
         extra = evaluation.no_prompt(self.model)
@@ -406,10 +445,13 @@ class _Run:
             "model_dir": os.path.abspath(self.model_dir),
         } | self.best.figures()
         self.figures["prompt_file"] = os.path.abspath(self.prompt_file())
+        table: Any = processes.fetch(self.initial.params[_TOKEN_TABLE]) if artifact_file else None
+        if not self.leads:
+            return self.figures
         path = summary.write(self.model_dir, self.figures)
         notes = [f"prompt:  {self.prompt_file()}"]
         if artifact_file:
-            self.write_artifact(artifact_file)
+            self.write_artifact(artifact_file, table)
             notes.append(f"artifact: {artifact_file}")
         summary.show(
             self.figures,
@@ -422,7 +464,7 @@ class _Run:
         )
         return self.figures
 
-    def write_artifact(self, path: str) -> None:
+    def write_artifact(self, path: str, table: np.ndarray) -> None:
         """Writes the one prompt that was trained, with what it belongs to."""
         artifacts.write(
             path,
@@ -430,7 +472,7 @@ class _Run:
             model=self.model,
             base_fingerprint=self.initial.fingerprint,
             base_model=os.path.basename(self.base_model.rstrip("/")),
-            embedding=self.initial.params[_TOKEN_TABLE],
+            embedding=table,
             figures=self.figures,
             recipe={
                 "train_steps": self.last_step - self.initial.step,

@@ -14,14 +14,15 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
 from prompt_tuning.checkpoints import paths, prompt_files, t5x_format
 from prompt_tuning.models import frozen_weights, layer_stack
+from prompt_tuning.partitioning import processes
 from prompt_tuning.training import subset, train_state
 from prompt_tuning.training.train_state import TrainState
 
@@ -84,7 +85,7 @@ class Restored:
     """A state read back, and where the data position of the same moment lies.
 
     Attributes:
-      state: on the device, with the step of the checkpoint.
+      state: with the step of the checkpoint, each array where that of the fresh state lies.
       directory: the checkpoint folder.
       data_position: path to give to the data iterator's `restore`; None when none was saved.
       record: what the checkpoint says about its run; None for one that T5X wrote.
@@ -172,18 +173,26 @@ class CheckpointManager:
             file names with).
           frozen: when given, the file holds these parameters too: a full T5X checkpoint.
 
+        Every process must call this; process 0 writes, and all return when it has.
+
         Returns:
-          The folder, or None when the step was there already.
+          The folder; None when the step was there already, and in other processes.
         """
         step = int(state.step)
-        if step in t5x_format.checkpoint_steps(self._model_dir):
-            return None
-        params = jax.device_get(state.params)
+        params, opt_state, others = processes.fetch((state.params, state.opt_state, frozen))
+        path = None
+        if processes.leads() and step not in t5x_format.checkpoint_steps(self._model_dir):
+            # Files speak of layers one by one, however the frozen ones lie on the devices.
+            rest = frozen_weights.restore(layer_stack.unstack(others or {}))
+            target = subset.merge(params, rest)
+            path = self._write(step, params, target, opt_state, data_position)
+        # Nobody goes on, or away, before the file is there.
+        processes.wait_for_all(f"checkpoint_{step}")
+        return path
+
+    def _write(self, step, params, target, opt_state, data_position) -> str | None:
         # Upstream's order: whoever waits for checkpoint_{step} finds the numpy prompts there.
         self._save_numpy(params, step)
-        # Files speak of layers one by one, however the frozen ones lie on the device.
-        rest = {} if frozen is None else layer_stack.unstack(jax.device_get(dict(frozen)))
-        target = subset.merge(params, frozen_weights.restore(rest))
         files = {RECORD_FILE: self.record.to_json().encode()}
         if data_position is not None:
             files.update(_files_written_by(data_position))
@@ -191,7 +200,7 @@ class CheckpointManager:
             self._model_dir,
             step,
             target,
-            train_state.flatten_slots(jax.device_get(state.opt_state)),
+            train_state.flatten_slots(opt_state),
             save_dtype=self._save_dtype,
             extra_files=files,
         )
@@ -229,16 +238,11 @@ class CheckpointManager:
         record = self._read_record(directory)
         target = checkpoint.target()
         _check_parameters(state, target, directory)
-        params = t5x_format.read_arrays({name: target[name] for name in state.params})
-        slots = t5x_format.read_arrays(_slot_leaves(checkpoint.leaves, state))
-        restored = TrainState(
-            step=jnp.asarray(checkpoint.step, jnp.int32),
-            params={
-                name: jnp.array(np.asarray(value, state.params[name].dtype), copy=True)
-                for name, value in sorted(params.items())
-            },
-            opt_state=train_state.with_slots(state.opt_state, slots),
-        )
+        params = {name: target[name] for name in state.params}
+        slots = train_state.with_slots(state.opt_state, _slot_leaves(checkpoint.leaves, state))
+        params, slots = jax.tree.map(_read_as, (state.params, state.opt_state), (params, slots))
+        at = _placed_as(state.step, lambda index: np.asarray(checkpoint.step)[index])
+        restored = TrainState(step=at, params=params, opt_state=slots)
         return Restored(restored, directory, _find_data_position(directory), record)
 
     def _save_numpy(self, params: Mapping[str, np.ndarray], step: int) -> None:
@@ -274,6 +278,17 @@ class CheckpointManager:
         # Periods go on counting from where the run began, not from where it was resumed.
         self.record = dataclasses.replace(ours, first_step=record.first_step)
         return record
+
+
+def _read_as(current: jax.Array, leaf: t5x_format.LazyArray) -> jax.Array:
+    """The leaf with the dtype of `current` and in its place; only the pieces held here are read."""
+    return _placed_as(current, leaf.part)
+
+
+def _placed_as(current: jax.Array, part: Callable[[Any], np.ndarray]) -> jax.Array:
+    return jax.make_array_from_callback(
+        current.shape, current.sharding, lambda index: np.array(part(index), current.dtype)
+    )
 
 
 def _slot_leaves(

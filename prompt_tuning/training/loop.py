@@ -8,6 +8,7 @@ data set and no file format: trainer, batches, evaluation, checkpoints and displ
 import collections
 import dataclasses
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from prompt_tuning.partitioning import processes
 from prompt_tuning.training import checkpointing, interruption, metrics_writer, train_metrics
 from prompt_tuning.training import progress as progress_lib
 from prompt_tuning.training import trainer as trainer_lib
@@ -95,6 +97,11 @@ class _Loop:
         self.timed_steps, self.timed_seconds = 0, 0.0
         self.seconds_to_first_step = 0.0
         self.stopped_early = False
+        # A signal to one process ends all of them, at the same step: they vote at every step, and
+        # read the answers as late as lets the devices run ahead.
+        self.ballot = processes.Ballot(trainer.partitioner.mesh)
+        self.votes: collections.deque[Callable[[], int]] = collections.deque()
+        self.signal = 0
 
     def run(self) -> TrainingResult:
         self.progress.start(self.first_step, self.total_steps)
@@ -103,10 +110,12 @@ class _Loop:
                 if self.step < self.total_steps:
                     self.save()  # As T5X: a run that dies at once still leaves its beginning.
                 self.make_up_evaluation()
-                while self.step < self.total_steps and not (guard.received or self.stopped_early):
+                self.hear_votes(guard)
+                while self.step < self.total_steps and not (self.signal or self.stopped_early):
                     self.run_until_pause(guard)
-                    self.pause(interrupted=guard.received is not None)
-                if guard.received:
+                    self.pause(interrupted=self.signal != 0)
+                    self.hear_votes(guard)
+                if self.signal:
                     self.save()  # The signal may have come during an evaluation.
         finally:
             self.progress.stop()
@@ -116,7 +125,7 @@ class _Loop:
             steps_per_second=self.timed_steps / self.timed_seconds if self.timed_seconds else 0.0,
             seconds_to_first_step=self.seconds_to_first_step,
             metrics=self.last_scalars,
-            interrupted=guard.received.name if guard.received else None,
+            interrupted=signal.Signals(self.signal).name if self.signal else None,
             stopped_early=self.stopped_early,
         )
 
@@ -139,13 +148,26 @@ class _Loop:
                 self.seconds_to_first_step = time.monotonic() - self.start_time
                 self.window.seconds += time.monotonic() - began
                 began = time.monotonic()
-            if guard.received or self.is_pause():
+            self.vote(guard)
+            if self.signal or self.is_pause():
                 break
         jax.block_until_ready(self.state)
         elapsed = time.monotonic() - began
         self.window.seconds += elapsed
         self.timed_seconds += elapsed
         self.timed_steps = self.step - self.first_step - 1
+
+    def vote(self, guard: interruption.InterruptionGuard) -> None:
+        """Gives this step's vote; hears that of an earlier one, if other processes vote too."""
+        self.votes.append(self.ballot.vote(guard.received or 0))
+        if len(self.votes) > (_MAX_STEPS_AHEAD if self.ballot.shared else 0):
+            self.signal = max(self.signal, self.votes.popleft()())
+
+    def hear_votes(self, guard: interruption.InterruptionGuard) -> None:
+        """Votes once more, and waits for all answers."""
+        self.votes.append(self.ballot.vote(guard.received or 0))
+        while self.votes:
+            self.signal = max(self.signal, self.votes.popleft()())
 
     def next_batch(self) -> Mapping[str, Any]:
         try:
@@ -266,8 +288,9 @@ def run_training(
       writer: TensorBoard scalars; default none.
 
     Returns:
-      The result. After SIGINT or SIGTERM the running step is finished and saved, and `interrupted`
-      names the signal: the same call with the restored state goes on bit for bit.
+      The result. After SIGINT or SIGTERM, to any of the run's processes, all finish the same step
+      and save it, and `interrupted` names the signal: the same call with the restored state goes on
+      bit for bit.
 
     Raises:
       ValueError: when `total_steps` lies before the state's step, or the data ends too early.

@@ -11,7 +11,6 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 # {parameter name: {slot name: array}}, e.g. {"encoder/prompt/prompt/prompt": {"v": [P, H], ...}}:
 # the layout of T5X's `param_states`, so files need no translation.
@@ -33,8 +32,10 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: OptState
 
     @classmethod
-    def create(cls, step: int, params: Mapping[str, Any], opt_state: OptState) -> "TrainState":
-        """Returns a state on the default device whose arrays alias nothing the caller holds.
+    def create(
+        cls, step: jax.typing.ArrayLike, params: Mapping[str, Any], opt_state: OptState
+    ) -> "TrainState":
+        """Returns a state whose arrays alias nothing the caller holds.
 
         The copy matters: a training step donates its state, which would otherwise delete the
         caller's arrays.
@@ -52,13 +53,13 @@ def flatten_slots(opt_state: OptState) -> dict[str, jax.Array]:
     }
 
 
-def with_slots(opt_state: OptState, leaves: Mapping[str, np.ndarray]) -> OptState:
-    """Returns `opt_state` with the values of `leaves` (named as by `flatten_slots`).
+def with_slots(opt_state: OptState, leaves: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the tree of `opt_state` with the `leaves` (named as by `flatten_slots`) in it.
 
     Raises:
       ValueError: when a slot is missing or has another shape; the message names it.
     """
-    restored: OptState = {}
+    restored: dict[str, dict[str, Any]] = {}
     for name, slots in opt_state.items():
         restored[name] = {}
         for slot, current in slots.items():
@@ -70,5 +71,5 @@ def with_slots(opt_state: OptState, leaves: Mapping[str, np.ndarray]) -> OptStat
                     f"shape {tuple(current.shape)}. Restore with the Adafactor settings of the run "
                     "that wrote it, or choose another MODEL_DIR."
                 )
-            restored[name][slot] = jnp.asarray(leaf, current.dtype)
+            restored[name][slot] = leaf
     return restored

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
+from prompt_tuning.partitioning import partitioner as partitioner_lib
 from prompt_tuning.training import optimizers, schedules, subset, train_metrics
 from prompt_tuning.training.train_state import TrainState
 
@@ -48,6 +49,7 @@ class Trainer:
         *,
         rng: jax.Array,
         weight_metrics: bool = False,
+        partitioner: partitioner_lib.Partitioner | None = None,
     ):
         """Initializes the trainer.
 
@@ -59,6 +61,7 @@ class Trainer:
             None or 1 for the batch as a whole.
           rng: the key from which the dropout key of each step is folded.
           weight_metrics: also report RMS figures of every trainable parameter.
+          partitioner: where parameters and batches lie; None is one device.
 
         Raises:
           ValueError: when `num_microbatches` is below 1.
@@ -75,8 +78,9 @@ class Trainer:
         self._rng = rng
         self._weight_metrics = weight_metrics
         self._compilations = 0
-        self._jitted_train_step = jax.jit(self._train_step, donate_argnums=(0,))
-        self._jitted_eval_step = jax.jit(self._loss)
+        self.partitioner = partitioner or partitioner_lib.Partitioner()
+        self._jitted_train_step = self.partitioner.jit(self._train_step, donate_argnums=(0,))
+        self._jitted_eval_step = self.partitioner.jit_to_host(self._loss)
 
     @property
     def compilations(self) -> int:
@@ -84,7 +88,9 @@ class Trainer:
         return self._compilations
 
     def init_state(self, params: Mapping[str, Any], step: int = 0) -> tuple[TrainState, FlatParams]:
-        """Splits all parameters into a fresh training state and the frozen rest, on the device.
+        """Splits all parameters into a fresh training state and the frozen rest, on the mesh.
+
+        The state aliases nothing that the caller holds: a training step donates it.
 
         What trains keeps its names; the frozen rest is arranged as the model wants it.
 
@@ -96,9 +102,11 @@ class Trainer:
           ValueError: when the optimizer's traversals select nothing or overlap.
         """
         trainable, frozen = subset.split_by_name(params, self._optimizer.trainable(params))
-        state = TrainState.create(step, trainable, {})
-        state = state.replace(opt_state=self._optimizer.init(state.params))
-        return state, jax.device_put(self._model.arrange(frozen))
+        trainable, frozen = (
+            {name: self.partitioner.place(name, value) for name, value in part.items()}
+            for part in (trainable, self._model.arrange(frozen))
+        )
+        return self.partitioner.jit(self._fresh_state)(trainable, jnp.int32(step)), frozen
 
     def train_step(
         self, state: TrainState, frozen: FlatParams, batch: Batch
@@ -107,8 +115,9 @@ class Trainer:
 
         Args:
           state: donated; its arrays are gone after the call.
-          frozen: the parameters that do not train, flat, on the device.
-          batch: `{encoder_input_tokens [B,T], decoder_input_tokens [B,L], ...}`, numpy or device.
+          frozen: the parameters that do not train, flat, on the mesh.
+          batch: `{encoder_input_tokens [B,T], decoder_input_tokens [B,L], ...}`, numpy; of several
+            processes each gives the rows of its `partitioner.batch_shard`.
 
         Returns:
           The new state, and on the device the model's metric sums from *before* the update plus
@@ -117,12 +126,54 @@ class Trainer:
         Raises:
           ValueError: when the batch does not divide into `num_microbatches`.
         """
-        return self._jitted_train_step(state, frozen, jax.device_put(dict(batch)), self._rng)
+        return self._jitted_train_step(state, frozen, self._put(batch), self._rng)
+
+    def lower_train_step(self, state: TrainState, frozen: Any, batch: Any) -> jax.stages.Lowered:
+        """The step for arrays that need not exist: `jax.ShapeDtypeStruct`s with shardings."""
+        return self._jitted_train_step.lower(state, frozen, batch, self._rng)
 
     def eval_step(self, params: FlatParams, frozen: FlatParams, batch: Batch) -> Metrics:
         """Returns the model's metric sums of a batch, without dropout; nothing is donated."""
-        _, metrics = self._jitted_eval_step(params, frozen, jax.device_put(dict(batch)), None)
+        _, metrics = self._jitted_eval_step(params, frozen, self._put(batch), None)
         return metrics
+
+    def _put(self, batch: Batch) -> dict[str, jax.Array]:
+        return self.partitioner.put_batch(batch, self.partitioner.batch_shard)
+
+    def _fresh_state(self, trainable: FlatParams, step: jax.Array) -> TrainState:
+        state = TrainState.create(step, trainable, {})
+        return self._in_place(state.replace(opt_state=self._optimizer.init(state.params)))
+
+    def abstract_state(self, shapes: Mapping[str, Any]) -> tuple[TrainState, FlatParams]:
+        """What `init_state` gives of `jax.ShapeDtypeStruct`s, each with its place."""
+        trainable, rest = subset.split_by_name(shapes, self._optimizer.trainable(shapes))
+        step = jax.ShapeDtypeStruct((), jnp.int32)
+        state = jax.eval_shape(self._fresh_state, trainable, step)
+        frozen = self._model.arrange(rest)
+        place = self.partitioner.parameter_sharding
+        places = {
+            name: jax.tree.map(lambda leaf, name=name: place(name, leaf.shape), value)
+            for name, value in frozen.items()
+        }
+        return jax.tree.map(_placed_shape, (state, frozen), (self._places(state), places))
+
+    def _in_place(self, state: TrainState) -> TrainState:
+        """The state of a traced step, each array where it lies between the steps."""
+        return jax.tree.map(self.partitioner.constrain, state, self._places(state))
+
+    def _places(self, state: TrainState) -> TrainState:
+        part, shapes = self.partitioner, {name: v.shape for name, v in state.params.items()}
+        return state.replace(
+            step=part.whole,
+            params={name: part.parameter_sharding(name, s) for name, s in shapes.items()},
+            opt_state={
+                name: {
+                    slot: part.slot_sharding(name, shapes[name], value.shape)
+                    for slot, value in slots.items()
+                }
+                for name, slots in state.opt_state.items()
+            },
+        )
 
     def _loss(self, params, frozen, batch, dropout_rng):
         nested = traverse_util.unflatten_dict(subset.merge(params, frozen), sep="/")
@@ -144,7 +195,11 @@ class Trainer:
         metrics = {**metrics, "learning_rate": learning_rate}
         if self._weight_metrics:
             metrics.update(train_metrics.weight_metrics(state.params, params, grads))
-        return TrainState(step=state.step + 1, params=params, opt_state=opt_state), metrics
+        metrics = jax.tree.map(
+            lambda value: self.partitioner.constrain(value, self.partitioner.whole), metrics
+        )
+        state = TrainState(step=state.step + 1, params=params, opt_state=opt_state)
+        return self._in_place(state), metrics
 
     def _accumulate(self, gradient: Callable, params, frozen, batch, rng):
         """Adds up gradients and metrics over contiguous slices of the batch, as T5X does."""
@@ -167,4 +222,10 @@ class Trainer:
                 f"a batch of {rows} examples does not divide into {count} microbatches; change "
                 "BATCH_SIZE or trainer.Trainer.num_microbatches."
             )
-        return feature.reshape(count, rows // count, *feature.shape[1:])
+        sliced = feature.reshape(count, rows // count, *feature.shape[1:])
+        axes = (None, "batch", *(None,) * (feature.ndim - 1))
+        return self.partitioner.constrain(sliced, self.partitioner.sharding(axes, sliced.shape))
+
+
+def _placed_shape(leaf: Any, place: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of what a run makes of its partitioning settings."""
+
+from unittest import mock
+
+import jax
+from absl.testing import absltest, parameterized
+
+from prompt_tuning.config import dataset_config, partitioning
+from prompt_tuning.runs import topology
+
+jax.config.update("jax_num_cpu_devices", 8)
+
+
+def dataset(batch_size=16, seed=None):
+    return dataset_config.DatasetConfig(
+        "task", {"inputs": 8, "targets": 4}, "train", batch_size, True, seed
+    )
+
+
+class TopologyTest(parameterized.TestCase):
+    def test_without_settings_every_device_has_a_whole_model(self):
+        self.assertEqual(topology.partitioner_of(None).mesh.devices.shape, (8, 1))
+
+    @parameterized.parameters(
+        ({"num_partitions": 2}, (4, 2)), ({"model_parallel_submesh": (2, 2, 1, 1)}, (2, 4))
+    )
+    def test_settings(self, settings, shape):
+        rules = partitioning.standard_logical_axis_rules(parameter_partitioning_dims=2)
+        settings = partitioning.PjitPartitioner(logical_axis_rules=rules, **settings)
+        part = topology.partitioner_of(settings)
+        self.assertEqual(part.mesh.devices.shape, shape)
+        self.assertIn(("embed", "data"), part.rules)
+
+    def test_a_backend_that_is_not_there(self):
+        settings = partitioning.PjitPartitioner(backend="abacus")
+        with self.assertRaisesRegex(ValueError, "no backend 'abacus'.*PjitPartitioner.backend"):
+            topology.partitioner_of(settings)
+
+    def test_one_process_makes_whole_batches_in_the_configured_order(self):
+        part = topology.partitioner_of(None)
+        self.assertEqual(
+            topology.data_arguments(part, dataset(seed=3)),
+            {"shard_index": 0, "num_shards": 1, "seed": 3},
+        )
+
+    def test_without_a_seed_the_leaders_order_is_everybodys(self):
+        part = topology.partitioner_of(None)
+        with mock.patch.object(topology.processes, "of_leader", return_value=5) as asked:
+            self.assertEqual(topology.data_arguments(part, dataset())["seed"], 5)
+        asked.assert_called_once()
+
+    def test_batches_that_the_copies_cannot_share(self):
+        with self.assertRaisesRegex(ValueError, "batch size is 12, which 8 copies"):
+            topology.data_arguments(topology.partitioner_of(None), dataset(batch_size=12))
+
+
+if __name__ == "__main__":
+    absltest.main()
