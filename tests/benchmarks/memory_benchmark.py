@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-PEER = flags.DEFINE_string("peer_python", None, "Python that has PEFT.", required=True)
+PEER = flags.DEFINE_string("peer_python", None, "Python that has PEFT.")
 BATCH = flags.DEFINE_integer("batch", 32, "Examples of a step.", lower_bound=1)
 INPUTS = flags.DEFINE_integer("inputs_length", 128, "Tokens of an input.", lower_bound=1)
 TARGETS = flags.DEFINE_integer("targets_length", 8, "Tokens of a target.", lower_bound=1)
@@ -261,4 +261,5 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    flags.mark_flag_as_required("peer_python")
     app.run(main)
