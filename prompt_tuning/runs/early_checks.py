@@ -45,6 +45,10 @@ def check(entry_point: str, settings: Settings, foreign_tasks: bool = False) -> 
         restore = getattr(value, "restore", value)
         if isinstance(restore, checkpoint_config.RestoreCheckpointConfig):
             _check_restore(restore)
+    # eval's --tasks; tasks of a module of the user's are not known yet.
+    if not foreign_tasks and not getattr(settings.get("dataset_cfg"), "module", None):
+        for name in settings.get("tasks") or ():
+            task_names.check(name)
 
 
 def check_folder(path: str | None, flag: str) -> None:

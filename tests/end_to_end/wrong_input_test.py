@@ -262,6 +262,14 @@ class MistakesBehindTheTextTest(_WrongInputTest):
         arguments = ("--validation_file=test.tsv", _LABELS, "--prompt_file=good.npy")
         self.refused("eval", (*arguments, "--output_dir=results"), "'test'; set --test_file, or")
 
+    def test_one_of_several_tasks(self):
+        arguments = (
+            "--prompt_file=good.npy",
+            "--tasks=bundled_reviews,nope",
+            "--output_dir=results",
+        )
+        self.refused("eval", arguments, "no task or mixture 'nope'")
+
     def test_mode(self):
         arguments = ("--input_file=lines.txt", "--prompt_file=good.npy", "--gin.infer.mode='guess'")
         self.refused("infer", arguments, "'guess'; accepted are predict, score")
