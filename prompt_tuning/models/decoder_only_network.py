@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from prompt_tuning.models import layer_stack, layers, network
+from prompt_tuning.models import layer_factories, layer_stack, layers, network
 
 Array = jax.Array
 T5Config = network.T5Config
@@ -33,11 +33,11 @@ class DecoderOnlyLayer(nn.Module):
 
     def setup(self) -> None:
         cfg = self.config
-        self.pre_self_attention_layer_norm = network.make_norm(cfg)
-        self.self_attention = network.make_attention(cfg)
+        self.pre_self_attention_layer_norm = layer_factories.make_norm(cfg)
+        self.self_attention = layer_factories.make_attention(cfg)
         self.post_self_attention_dropout = layers.dropout(cfg.dropout_rate)
-        self.pre_mlp_layer_norm = network.make_norm(cfg)
-        self.mlp = network.make_mlp(cfg)
+        self.pre_mlp_layer_norm = layer_factories.make_norm(cfg)
+        self.mlp = layer_factories.make_mlp(cfg)
         self.post_mlp_dropout = layers.dropout(cfg.dropout_rate)
 
     def __call__(
@@ -81,11 +81,13 @@ class Decoder(nn.Module):
         cfg = self.config
         self.token_embedder = layers.Embed(cfg.vocab_size, cfg.emb_dim, cfg.dtype)
         self.input_dropout = layers.dropout(cfg.dropout_rate)
-        self.relpos_bias = network.make_relpos_bias(cfg, bidirectional=False)
-        self.layers = network.make_stack(cfg, lambda: DecoderOnlyLayer(cfg), cfg.num_decoder_layers)
-        self.decoder_norm = network.make_norm(cfg)
+        self.relpos_bias = layer_factories.make_relpos_bias(cfg, bidirectional=False)
+        self.layers = layer_factories.make_stack(
+            cfg, lambda: DecoderOnlyLayer(cfg), cfg.num_decoder_layers
+        )
+        self.decoder_norm = layer_factories.make_norm(cfg)
         self.output_dropout = layers.dropout(cfg.dropout_rate)
-        self.logits_dense = network.make_head(cfg, self.token_embedder)
+        self.logits_dense = layer_factories.make_head(cfg, self.token_embedder)
 
     def embed(self, tokens: Array) -> Array:
         """`[B, L]` to what the first layer sees, `[B, S, H]`; tokens are the last `L` positions."""

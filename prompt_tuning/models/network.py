@@ -20,7 +20,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from prompt_tuning.models import layer_stack, layers, t5_config
+from prompt_tuning.models import layer_factories, layer_stack, layers, t5_config
 from prompt_tuning.models.activation_axes import named
 
 Array = jax.Array
@@ -29,63 +29,6 @@ T5Config = t5_config.T5Config
 # scanned layers one memory, with an axis of layers behind that of rows, or the input itself.
 CrossMemory = tuple[layers.Memory, ...] | Array
 Cache = dict[str, Any]
-
-
-def make_norm(cfg: T5Config) -> layers.T5LayerNorm:
-    """The norm of a stack of these sizes."""
-    return layers.T5LayerNorm(cfg.dtype)
-
-
-def make_attention(
-    cfg: T5Config, attention_class: type[layers.MultiHeadAttention] = layers.MultiHeadAttention
-) -> layers.MultiHeadAttention:
-    """The attention of a stack of these sizes."""
-    return attention_class(
-        num_heads=cfg.num_heads,
-        head_dim=cfg.head_dim,
-        features=cfg.emb_dim,
-        dropout_rate=cfg.dropout_rate,
-        dtype=cfg.dtype,
-        kernel_init=nn.initializers.variance_scaling(cfg.scale, "fan_in", "normal"),
-    )
-
-
-def make_mlp(cfg: T5Config, mlp_class: type[layers.MlpBlock] = layers.MlpBlock) -> layers.MlpBlock:
-    """The MLP of a stack of these sizes."""
-    return mlp_class(
-        intermediate_dim=cfg.mlp_dim,
-        activations=cfg.mlp_activations,
-        dropout_rate=cfg.dropout_rate,
-        dtype=cfg.dtype,
-        kernel_init=nn.initializers.variance_scaling(cfg.scale, "fan_in", "truncated_normal"),
-    )
-
-
-def make_relpos_bias(cfg: T5Config, bidirectional: bool) -> layers.RelativePositionBiases:
-    """The one table of relative position biases of a stack of these sizes."""
-    return layers.RelativePositionBiases(
-        num_heads=cfg.num_heads,
-        num_buckets=cfg.relative_attention_num_buckets,
-        max_distance=cfg.relative_attention_max_distance,
-        bidirectional=bidirectional,
-        dtype=cfg.dtype,
-    )
-
-
-def make_head(cfg: T5Config, token_embedder: layers.Embed) -> nn.Module:
-    """What turns positions into logits, in float32: a table of its own, not scaled, or the tokens'."""
-    if cfg.logits_via_embedding:
-        return layers.TiedHead(token_embedder)
-    return layers.Dense(
-        cfg.vocab_size,
-        jnp.dtype("float32"),
-        nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal"),
-    )
-
-
-def make_stack(cfg: T5Config, make_layer: Callable[[], nn.Module], count: int) -> Any:
-    """What `layer_stack.run` takes: `count` layers, or one whose parameters are stacked."""
-    return make_layer() if cfg.scan_layers else [make_layer() for _ in range(count)]
 
 
 class EncoderLayer(nn.Module):
@@ -100,11 +43,11 @@ class EncoderLayer(nn.Module):
 
     def setup(self) -> None:
         cfg = self.config
-        self.pre_attention_layer_norm = make_norm(cfg)
-        self.attention = make_attention(cfg, self.attention_class)
+        self.pre_attention_layer_norm = layer_factories.make_norm(cfg)
+        self.attention = layer_factories.make_attention(cfg, self.attention_class)
         self.post_attention_dropout = layers.dropout(cfg.dropout_rate)
-        self.pre_mlp_layer_norm = make_norm(cfg)
-        self.mlp = make_mlp(cfg, self.mlp_class)
+        self.pre_mlp_layer_norm = layer_factories.make_norm(cfg)
+        self.mlp = layer_factories.make_mlp(cfg, self.mlp_class)
         self.post_mlp_dropout = layers.dropout(cfg.dropout_rate)
 
     def __call__(self, x: Array, keep: Array, bias: Array, deterministic: bool) -> Array:
@@ -129,9 +72,9 @@ class Encoder(nn.Module):
     def setup(self) -> None:
         cfg = self.config
         self.input_dropout = layers.dropout(cfg.dropout_rate)
-        self.relpos_bias = make_relpos_bias(cfg, bidirectional=True)
-        self.layers = make_stack(cfg, self.make_layer, cfg.num_encoder_layers)
-        self.encoder_norm = make_norm(cfg)
+        self.relpos_bias = layer_factories.make_relpos_bias(cfg, bidirectional=True)
+        self.layers = layer_factories.make_stack(cfg, self.make_layer, cfg.num_encoder_layers)
+        self.encoder_norm = layer_factories.make_norm(cfg)
         self.output_dropout = layers.dropout(cfg.dropout_rate)
 
     def make_layer(self) -> EncoderLayer:
@@ -197,14 +140,14 @@ class DecoderLayer(nn.Module):
 
     def setup(self) -> None:
         cfg = self.config
-        self.pre_self_attention_layer_norm = make_norm(cfg)
-        self.self_attention = make_attention(cfg, self.attention_class)
+        self.pre_self_attention_layer_norm = layer_factories.make_norm(cfg)
+        self.self_attention = layer_factories.make_attention(cfg, self.attention_class)
         self.post_self_attention_dropout = layers.dropout(cfg.dropout_rate)
-        self.pre_cross_attention_layer_norm = make_norm(cfg)
-        self.encoder_decoder_attention = make_attention(cfg, self.attention_class)
+        self.pre_cross_attention_layer_norm = layer_factories.make_norm(cfg)
+        self.encoder_decoder_attention = layer_factories.make_attention(cfg, self.attention_class)
         self.post_cross_attention_dropout = layers.dropout(cfg.dropout_rate)
-        self.pre_mlp_layer_norm = make_norm(cfg)
-        self.mlp = make_mlp(cfg, self.mlp_class)
+        self.pre_mlp_layer_norm = layer_factories.make_norm(cfg)
+        self.mlp = layer_factories.make_mlp(cfg, self.mlp_class)
         self.post_mlp_dropout = layers.dropout(cfg.dropout_rate)
 
     def __call__(
@@ -278,11 +221,11 @@ class Decoder(nn.Module):
     def setup(self) -> None:
         cfg = self.config
         self.input_dropout = layers.dropout(cfg.dropout_rate)
-        self.relpos_bias = make_relpos_bias(cfg, bidirectional=False)
-        self.layers = make_stack(cfg, self.make_layer, cfg.num_decoder_layers)
-        self.decoder_norm = make_norm(cfg)
+        self.relpos_bias = layer_factories.make_relpos_bias(cfg, bidirectional=False)
+        self.layers = layer_factories.make_stack(cfg, self.make_layer, cfg.num_decoder_layers)
+        self.decoder_norm = layer_factories.make_norm(cfg)
         self.output_dropout = layers.dropout(cfg.dropout_rate)
-        self.logits_dense = make_head(cfg, self.token_embedder)
+        self.logits_dense = layer_factories.make_head(cfg, self.token_embedder)
 
     def make_layer(self) -> DecoderLayer:
         """A new layer, as the encoder's. The hook for subclasses."""

@@ -77,7 +77,7 @@ def text_batches(request: dict[str, Any]) -> Iterator[dict[str, np.ndarray]]:
     """One epoch of the texts, tokenised here, in length buckets or at full width."""
     from data_ops import vocabulary
     from prompt_tuning.data import file_task, pipeline, tasks
-    from prompt_tuning.runs import train_run
+    from prompt_tuning.runs import training_stages
 
     tasks.register_file_task(
         {"train": request["texts"]},
@@ -92,7 +92,7 @@ def text_batches(request: dict[str, Any]) -> Iterator[dict[str, np.ndarray]]:
         request["batch_size"],
         seed=0,
         num_epochs=1,
-        length_buckets=None if full_width else train_run.LENGTH_BUCKETS,
+        length_buckets=None if full_width else training_stages.LENGTH_BUCKETS,
     )
 
 
