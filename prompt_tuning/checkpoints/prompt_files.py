@@ -51,7 +51,7 @@ def read_prompt(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
       FileNotFoundError: nothing is at `path`.
-      ValueError: it is not a prompt, or holds several.
+      ValueError: it is not a prompt, holds several, or a number that is not finite.
     """
     source, array = _find(str(path))
     if array.dtype == np.dtype("V2"):
@@ -61,7 +61,31 @@ def read_prompt(path: str | os.PathLike[str]) -> np.ndarray:
             f"{source} holds an array of shape {array.shape} and dtype {array.dtype}, which is no "
             f"prompt. {_ACCEPTED}."
         )
-    return np.ascontiguousarray(array, np.float32)
+    array = np.ascontiguousarray(array, np.float32)
+    if bad := np.count_nonzero(~np.isfinite(array)):
+        raise ValueError(
+            f"{source} has {bad:,} numbers of {array.size:,} that are NaN or infinite; nothing can "
+            "be computed with it. Choose another prompt, such as one of an earlier step."
+        )
+    return array
+
+
+def check_shape(found: tuple[int, ...], needed: tuple[int, ...]) -> None:
+    """Raises ValueError where a prompt of shape `found` [P, H] is given, and `needed` is wanted."""
+    found, needed = tuple(found), tuple(needed)
+    if found == needed:
+        return
+    if found[1:] != needed[1:]:
+        advice = (
+            f"its vectors have {found[-1]} numbers and the model's embeddings {needed[-1]}, so it "
+            "was made for a model of another size; change --prompt_file (PROMPT_FILE) or the model"
+        )
+    else:
+        advice = (
+            f"set --prompt_length (PROMPT_LENGTH) to {found[0]}, or change --prompt_file "
+            "(PROMPT_FILE)"
+        )
+    raise ValueError(f"the given prompt has shape {found}, the model needs {needed}: {advice}.")
 
 
 def write_numpy_prompts(

@@ -58,6 +58,13 @@ class ReadPromptTest(parameterized.TestCase):
     def test_fortran_order(self):
         self.assert_prompt(self.save("p.npy", np.asfortranarray(_PROMPT)))
 
+    @parameterized.parameters(np.nan, np.inf, -np.inf)
+    def test_a_number_that_is_not_finite(self, number):
+        array = _PROMPT.copy()
+        array[1, 2] = number
+        with self.assertRaisesRegex(ValueError, "1 numbers of .* NaN or infinite"):
+            prompt_files.read_prompt(self.save("nan.npy", array))
+
     def test_a_prompt_of_length_zero(self):
         self.assert_prompt(self.save("p.npy", _PROMPT[:0]), _PROMPT[:0])
 
@@ -152,6 +159,20 @@ class ReadPromptTest(parameterized.TestCase):
     def test_nothing_there(self, name):
         with self.assertRaisesRegex(FileNotFoundError, r"A prompt is an npy file"):
             prompt_files.read_prompt(os.path.join(self.root, name))
+
+
+class CheckShapeTest(parameterized.TestCase):
+    def test_the_same_shape_passes(self):
+        prompt_files.check_shape((5, 8), (5, 8))
+
+    @parameterized.parameters(
+        ((5, 8), (6, 8), "--prompt_length .PROMPT_LENGTH. to 5, or"),
+        ((5, 8), (5, 9), "vectors have 8 numbers and the model's embeddings 9.*another size"),
+        ((5, 8), (6, 9), "another size"),
+    )
+    def test_advice(self, found, needed, message):
+        with self.assertRaisesRegex(ValueError, message):
+            prompt_files.check_shape(found, needed)
 
 
 class WriteNumpyPromptsTest(parameterized.TestCase):

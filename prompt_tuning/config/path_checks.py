@@ -25,10 +25,7 @@ _PATHS = {
     ("infer", "input_file"): "there is no input file {}: --input_file (INPUT_FILE).{}",
     ("AnswerSettings", "label_file"): "there is no file of labels {}: --label_file (LABEL_FILE).{}",
     **{
-        ("FileTask", f"{split}_file"): (
-            "there is no file {}; set --train_file, --validation_file and --test_file to files "
-            "that exist.{}"
-        )
+        ("FileTask", f"{split}_file"): (f"there is no file {{}}; change --{split}_file.{{}}")
         for split in ("train", "validation", "test")
     },
 }
@@ -36,7 +33,8 @@ _PATHS = {
 _MACROS = {
     "PROMPT_FILE": (
         "{} does not exist. A prompt is an npy file of an array [P, H], a folder of numpy "
-        "checkpoints or a checkpoint; set --prompt_file (PROMPT_FILE).{}"
+        "checkpoints or a checkpoint; set --prompt_file, or --model_dir where "
+        "eval and infer read it (PROMPT_FILE).{}"
     ),
     "EMBEDDING_FILE": (
         "{} does not exist. It must be an npy file of the token embeddings [V, H], which "

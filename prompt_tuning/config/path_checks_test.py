@@ -63,7 +63,7 @@ class PathChecksTest(parameterized.TestCase):
         self.check(_TRAIN, "TRAIN_FILE = 'none.tsv'", "MIXTURE_OR_TASK_NAME = 'glue_sst2_v002'")
         self.check(_TRAIN, "TRAIN_FILE = '@DIR/rows.tsv'", task)
         missing = "TRAIN_FILE = 'none.tsv'"
-        self.assert_missing("no file none.tsv; set --train_file", _TRAIN, missing, task)
+        self.assert_missing("no file none.tsv; change --train_file", _TRAIN, missing, task)
 
     def test_a_path_that_was_replaced_does_not_count(self):
         self.check(

@@ -74,6 +74,10 @@ class Program:
     assumed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+# What absl puts behind the help of a flag that may be repeated; ours say so themselves.
+_ABSL_REPEATS = "; repeat this option to specify a list of values"
+
+
 def usage(program: Program) -> str:
     """The text of --help."""
     lines = [*textwrap.wrap(program.summary, 100), "", "Examples"]
@@ -88,7 +92,7 @@ def usage(program: Program) -> str:
     lines += ["", "Gin"]
     for name in (*gin_flags.FLAG_NAMES, *process_flags.FLAG_NAMES):
         lines.append(f"  --{name}")
-        text = " ".join(flags.FLAGS[name].help.split())
+        text = " ".join(flags.FLAGS[name].help.split()).removesuffix(_ABSL_REPEATS)
         lines += textwrap.wrap(text, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 

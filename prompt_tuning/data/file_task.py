@@ -118,7 +118,11 @@ class ExampleReader:
             problem = problem or where
             self.skipped += 1
         if not count:
-            why = f"no row can be used, first because of {problem}" if problem else "it has no rows"
+            why = (
+                f"no row can be used, first because of {problem}"
+                if problem
+                else "it has no rows; add one below the header line, or name another file"
+            )
             raise ValueError(f"{self.path} gives no example: {why}")
         if problem:
             logging.warning("%d bad rows left out, first because of %s", self.skipped, problem)

@@ -23,7 +23,7 @@ import ml_dtypes
 import numpy as np
 from absl import logging
 
-from prompt_tuning.checkpoints import base_checkpoint, paths
+from prompt_tuning.checkpoints import base_checkpoint, paths, prompt_files
 
 Initializer = Callable[[jax.Array, Sequence[int]], jax.Array]
 Array = np.ndarray | jax.Array
@@ -101,11 +101,7 @@ def from_array(prompt: Array) -> Initializer:
 
     def initialize(rng: jax.Array, shape: Sequence[int]) -> jax.Array:
         del rng
-        if prompt.shape != tuple(shape):
-            raise ValueError(
-                f"the given prompt has shape {prompt.shape}, the model needs {tuple(shape)}; "
-                "set PROMPT_LENGTH to its first number or choose another PROMPT_FILE"
-            )
+        prompt_files.check_shape(prompt.shape, tuple(shape))
         return jnp.asarray(prompt)
 
     return initialize

@@ -53,8 +53,10 @@ class AnswerProgress:
 
     def _text(self, now: float) -> str:
         seconds = max(now - self._started, 1e-9)
+        rate = self.count / seconds
         text = (
-            f"{self.count:,} examples in {seconds:.1f} s ({self.count / seconds:,.0f} per second)"
+            f"{self.count:,} {'example' if self.count == 1 else 'examples'} in {seconds:.1f} s "
+            f"({rate:,.{0 if rate >= 10 else 2}f} per second)"
         )
         if self.errors:
             kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(self.errors.items()))

@@ -25,7 +25,7 @@ class AnswerProgressTest(parameterized.TestCase):
     def test_log_gets_few_lines(self):
         lines = self.run_for(io.StringIO(), 25).splitlines()
         self.assertLen(lines, 3)
-        self.assertEqual(lines[-1], "50 examples in 45.0 s (1 per second)")
+        self.assertEqual(lines[-1], "50 examples in 45.0 s (1.11 per second)")
 
     def test_terminal_gets_one_line_again_and_again(self):
         text = self.run_for(Terminal(), 25)

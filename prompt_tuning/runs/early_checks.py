@@ -191,11 +191,8 @@ def check_model_files(
     if not isinstance(prompt_file, str) or not os.path.exists(prompt_file):
         return
     found = prompt_files.read_prompt(prompt_file).shape
-    if None not in prompt_shape and found != prompt_shape:
-        raise ValueError(
-            f"the given prompt has shape {found}, the model needs {prompt_shape}; set "
-            "PROMPT_LENGTH to its first number or choose another PROMPT_FILE"
-        )
+    if None not in prompt_shape:
+        prompt_files.check_shape(found, prompt_shape)
 
 
 def check_training(model_dir: str | None, baseline: Any, eval_period: Any) -> None:

@@ -74,6 +74,7 @@ def _write_files(folder: pathlib.Path) -> None:
     np.save(folder / "narrow.npy", np.zeros((20, width // 2), np.float32))
     np.save(folder / "vector.npy", np.zeros((width,), np.float32))
     np.save(folder / "good.npy", np.zeros((20, width), np.float32))
+    np.save(folder / "nan.npy", np.where(np.arange(20 * width) == 7, np.nan, 0).reshape(20, width))
     (folder / "empty_run").mkdir()
 
 
@@ -238,7 +239,8 @@ class MistakesBehindTheTextTest(_WrongInputTest):
         ("missing", "none.npy", "none.npy does not exist. A prompt is an npy file"),
         ("garbage", "garbage.npy", "garbage.npy is not an npy file.*A prompt is"),
         ("vector", "vector.npy", r"shape \(128,\).*A prompt is"),
-        ("narrow", "narrow.npy", r"\(20, 64\), the model needs \(20, 128\); set PROMPT_LENGTH"),
+        ("narrow", "narrow.npy", r"\(20, 64\), the model needs \(20, 128\): its vectors have 64"),
+        ("nan", "nan.npy", "nan.npy has 1 numbers of 2,560 that are NaN"),
         ("folder", "empty_run", "empty_run holds no prompt"),
     )
     def test_prompt_file(self, file, pattern):
