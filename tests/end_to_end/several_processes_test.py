@@ -119,5 +119,27 @@ class SeveralProcessesTest(absltest.TestCase):
         np.testing.assert_array_equal(*curves)
 
 
+class FourProcessesTest(absltest.TestCase):
+    def test_two_copies_of_two_processes_each_train_what_one_device_trains(self):
+        folder = programs.new_folder(type(self))
+        one = Processes(folder, 1, 1, model_dir=str(folder / "one"), steps=12, period=12)
+        four = Processes(
+            folder,
+            4,
+            1,
+            model_dir=str(folder / "four"),
+            steps=12,
+            period=12,
+            num_partitions=2,
+            fully_sharded=True,
+        )
+        for code, text in (*one.end(), *four.end()):
+            self.assertEqual(code, 0, text)
+        curves = [json.loads((folder / n / "losses.json").read_text()) for n in ("one", "four")]
+        np.testing.assert_allclose(*curves, rtol=2e-5)
+        prompts = [np.load(programs.prompt_path(folder / n, 12)) for n in ("one", "four")]
+        np.testing.assert_allclose(*prompts, rtol=0, atol=2e-5)
+
+
 if __name__ == "__main__":
     absltest.main()

@@ -144,7 +144,7 @@ def _trained_with(*arguments: str) -> tuple[str, tuple[str, ...]]:
 
 
 _FILES = (
-    ("missing", "none.tsv", "no file none.tsv.*--train_file"),
+    ("missing", "none.tsv", r"no file none.tsv; change --t\w+_file"),
     ("columns", "other_columns.tsv", r"tsv:1:.*'text'; the columns are 'sentence', 'label'; set"),
     ("label", "bad_label.tsv", r"tsv:3: the label 'positve'.*\['negative', 'positive'\]"),
     ("ragged", "ragged.tsv", r"ragged.tsv:3: the row has 1 columns"),

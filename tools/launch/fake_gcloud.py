@@ -5,8 +5,8 @@ In the folder FAKE_DIR it appends every call to `calls.jsonl` as a JSON list, re
 and keeps what exists as files. The scenario has
   states    what `describe` answers in turn; the last one stays
   workers   homes below `workers/` in which `ssh` really runs the command; none: ssh only notes
-  failures  [{"when": part of the call, "times": how often, "code", "stderr", "after": the call
-            takes effect all the same}]
+  failures  [{"when": part of the call, "call": its number from 1, "times": how often, "code",
+            "stderr", "after": the call takes effect all the same}]
 Standard library only, and started for every call, so it stays small.
 """
 
@@ -33,12 +33,14 @@ def store(name, value):
         json.dump(value, file)
 
 
-def failure(scenario, call):
+def failure(scenario, call, count):
     """The first failure that is due for this call, or None; each is used up `times` times."""
     used = load("used.json", {})
     for number, rule in enumerate(scenario.get("failures", [])):
         key = str(number)
-        if rule["when"] in call and used.get(key, 0) < rule.get("times", 10**6):
+        if rule.get("call", count) != count:
+            continue
+        if rule.get("when", "") in call and used.get(key, 0) < rule.get("times", 10**6):
             store("used.json", used | {key: used.get(key, 0) + 1})
             return rule
     return None
@@ -100,10 +102,12 @@ def act(argv, scenario):
 
 
 def main(argv):
-    with open(os.path.join(FOLDER, "calls.jsonl"), "a", encoding="utf-8") as file:
+    with open(os.path.join(FOLDER, "calls.jsonl"), "a+", encoding="utf-8") as file:
         file.write(json.dumps(argv) + "\n")
+        file.seek(0)
+        count = sum(1 for _ in file)
     scenario = load("scenario.json", {})
-    rule = failure(scenario, " ".join(argv))
+    rule = failure(scenario, " ".join(argv), count)
     if rule and not rule.get("after"):
         print(rule.get("stderr", ""), file=sys.stderr)
         return rule.get("code", 1)

@@ -25,7 +25,7 @@ class TpuScriptTest(fake_commands.ScriptTest, parameterized.TestCase):
         everything = TPU | {"BUNDLE": "bundle.tar.gz", "MODEL_DIR": "gs://m", "CHECKPOINT": "c"}
         return self.run_script(self.tpu, *arguments, **(everything | variables))
 
-    def fail(self, when, stderr, **more):
+    def inject(self, when, stderr, **more):
         self.scenario(failures=[{"when": when, "stderr": stderr} | more])
 
     def exists(self):
@@ -149,7 +149,7 @@ class CreateTest(TpuScriptTest):
         self.assertFalse(self.exists())
 
     def test_repeats_a_passing_failure_with_growing_pauses(self):
-        self.fail("create", UNAVAILABLE, times=3)
+        self.inject("create", UNAVAILABLE, times=3)
         result = self.launch("create", RETRY_SECONDS="25")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.actions().count("create"), 4)
@@ -162,7 +162,7 @@ class CreateTest(TpuScriptTest):
         "something that nobody has seen before",
     )
     def test_does_not_repeat_a_refusal_and_has_nothing_to_delete(self, reason):
-        self.fail("create", reason)
+        self.inject("create", reason)
         result = self.launch("create")
         self.assertEqual(result.returncode, 1)
         self.assertIn(reason, result.stderr)
@@ -170,21 +170,21 @@ class CreateTest(TpuScriptTest):
 
     def test_gives_up_after_the_last_retry_and_cleans_up(self):
         # The requests arrive although the answers are lost: the dangerous case.
-        self.fail("create", UNAVAILABLE, after=True)
+        self.inject("create", UNAVAILABLE, after=True)
         result = self.launch("create", RETRIES="0")
         self.assertEqual(result.returncode, 1)
         self.assertEqual(self.actions(), ["describe", "create", "delete"])
         self.assertFalse(self.exists())
 
     def test_an_earlier_attempt_may_have_arrived(self):
-        self.fail("create", UNAVAILABLE, after=True, times=1)
+        self.inject("create", UNAVAILABLE, after=True, times=1)
         result = self.launch("create")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.actions().count("create"), 2)
         self.assertTrue(self.exists())
 
     def test_somebody_elses_tpu_is_not_deleted(self):
-        self.fail("create", "ALREADY_EXISTS: taken a moment ago")
+        self.inject("create", "ALREADY_EXISTS: taken a moment ago")
         self.assertEqual(self.launch("create").returncode, 1)
         self.assertNotIn("delete", self.actions())
 
@@ -215,6 +215,53 @@ class CreateTest(TpuScriptTest):
         self.assertFalse(self.exists())
 
 
+class EveryCallTest(TpuScriptTest):
+    """Each single call of gcloud, of each command, fails once; or is refused."""
+
+    def start_over(self, command, *failures):
+        for name in ("calls.jsonl", "used.json", "states.json", "exists", "sleeps"):
+            if os.path.exists(self.path(name)):
+                os.remove(self.path(name))
+        if command not in ("create", "all"):
+            self.write("exists", "")
+        self.scenario(states=["PROVISIONING", "ACTIVE"], failures=failures)
+        return self.launch(command)
+
+    @parameterized.parameters(*COMMANDS)
+    def test_a_passing_failure_changes_nothing(self, command):
+        self.assertEqual(self.start_over(command).returncode, 0)
+        expected, there = self.actions(), self.exists()
+        for number in range(1, len(expected) + 1):
+            # An answer that was lost after the call took effect; asking has no effect.
+            for after in (False, True) if expected[number - 1] != "describe" else (False,):
+                with self.subTest(call=number, action=expected[number - 1], after=after):
+                    failing = {"call": number, "stderr": UNAVAILABLE, "after": after}
+                    result = self.start_over(command, failing)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    repeated = self.actions()
+                    self.assertEqual(repeated[number - 1], repeated.pop(number))
+                    self.assertEqual(repeated, expected)
+                    self.assertEqual(self.exists(), there)
+
+    @parameterized.parameters(*COMMANDS)
+    def test_a_refusal_is_told_and_nothing_bills_unsaid(self, command):
+        self.start_over(command)
+        expected = self.actions()
+        for number in range(1, len(expected) + 1):
+            with self.subTest(call=number, action=expected[number - 1]):
+                denied = {"call": number, "stderr": "PERMISSION_DENIED: no"}
+                result = self.start_over(command, denied)
+                self.assertEqual(result.returncode, 1)
+                self.assertIn("PERMISSION_DENIED: no", result.stderr)
+                self.assertEqual(self.actions()[:number], expected[:number])
+                # What follows, if anything, cleans up.
+                self.assertLessEqual(set(self.actions()[number:]), {"delete"})
+                if command == "create":
+                    self.assertFalse(self.exists())
+                elif command == "all" and self.exists():
+                    self.assertIn("still exists and bills", result.stderr)
+
+
 class StepsTest(TpuScriptTest):
     def test_install_copies_the_bundle_then_prepares_every_worker(self):
         self.assertEqual(self.launch("install", SETUP="echo hi").returncode, 0)
@@ -233,7 +280,7 @@ class StepsTest(TpuScriptTest):
         self.assertEndsWith(self.calls()[0][-1], " https://x/y.git v1")
 
     def test_install_stops_at_the_first_failure(self):
-        self.fail("scp", "INVALID_ARGUMENT: no")
+        self.inject("scp", "INVALID_ARGUMENT: no")
         result = self.launch("install")
         self.assertEqual(result.returncode, 1)
         self.assertIn("could not be copied", result.stderr)
@@ -247,10 +294,10 @@ class StepsTest(TpuScriptTest):
         )
 
     def test_a_lost_connection_is_tried_again_and_a_failing_command_is_not(self):
-        self.fail("worker_start", "client_loop: send disconnect: Broken pipe", code=255, times=1)
+        self.inject("worker_start", "client_loop: send disconnect: Broken pipe", code=255, times=1)
         self.assertEqual(self.launch("run").returncode, 0)
         self.assertEqual(self.actions(), ["ssh", "ssh"])
-        self.fail("worker_kill", "error: no", code=1)
+        self.inject("worker_kill", "error: no", code=1)
         self.assertEqual(self.launch("kill").returncode, 1)
         self.assertEqual(self.actions(), 3 * ["ssh"])
 
@@ -263,7 +310,7 @@ class StepsTest(TpuScriptTest):
         self.assertTrue(self.exists())
 
     def test_all_keeps_the_tpu_when_a_later_step_fails_and_says_what_it_costs(self):
-        self.fail("worker_install", "error: no compiler")
+        self.inject("worker_install", "error: no compiler")
         result = self.launch("all")
         self.assertEqual(result.returncode, 1)
         self.assertIn("t still exists and bills", result.stderr)
@@ -288,7 +335,7 @@ class StepsTest(TpuScriptTest):
         self.assertEqual(self.actions(), ["describe", "describe", "ssh"])
 
     def test_status_shows_why_it_cannot_tell(self):
-        self.fail("describe", "PERMISSION_DENIED: not yours")
+        self.inject("describe", "PERMISSION_DENIED: not yours")
         result = self.launch("status")
         self.assertEqual(result.returncode, 1)
         self.assertIn("not yours", result.stderr)
@@ -298,7 +345,7 @@ class StepsTest(TpuScriptTest):
         for _ in range(2):
             self.assertEqual(self.launch("delete").returncode, 0)
             self.assertFalse(self.exists())
-        self.fail("delete", "PERMISSION_DENIED: not yours")
+        self.inject("delete", "PERMISSION_DENIED: not yours")
         result = self.launch("delete")
         self.assertEqual(result.returncode, 1)
         self.assertIn("not yours", result.stderr)
