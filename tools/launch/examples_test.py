@@ -2,11 +2,12 @@
 """The launches of the BUILD file as Bazel made them."""
 
 import os
-import shutil
 import subprocess
 
 import yaml
 from absl.testing import absltest, parameterized
+
+from tools.launch import fake_commands
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _TPUS = {"sst2_base_v3_8": "v3-8", "sst2_xxl_v4_32": "v4-32", "sst2_xxl_v5e_64": "v5litepod-64"}
@@ -42,9 +43,9 @@ class ExamplesTest(parameterized.TestCase):
     @parameterized.parameters(*_SCRIPTS)
     def test_script_is_clean(self, name):
         script = self.built(f"{name}.sh")
-        if not shutil.which("shellcheck"):
-            self.skipTest("shellcheck is not installed on this machine")
-        result = subprocess.run(["shellcheck", script], capture_output=True, text=True)
+        result = subprocess.run(
+            [fake_commands.shellcheck(self), script], capture_output=True, text=True
+        )
         self.assertEqual(result.stdout, "")
 
     @parameterized.parameters(*_SCRIPTS)

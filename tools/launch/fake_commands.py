@@ -4,8 +4,10 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import sysconfig
 
 from absl.testing import absltest
 
@@ -104,6 +106,16 @@ class ScriptTest(absltest.TestCase):
 
     def sleeps(self):
         return [int(line) for line in self.read("sleeps").split()]
+
+
+def shellcheck(test):
+    """The path of shellcheck, which the locked environment has on Linux on x86-64."""
+    found = shutil.which("shellcheck", path=sysconfig.get_path("scripts")) or shutil.which(
+        "shellcheck"
+    )
+    if not found:
+        test.skipTest("shellcheck is not installed on this machine")
+    return found
 
 
 def parsed_lines(text):

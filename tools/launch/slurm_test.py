@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
-import shutil
 import subprocess
 
 from absl.testing import absltest, parameterized
@@ -138,9 +137,9 @@ class SlurmScriptTest(fake_commands.ScriptTest, parameterized.TestCase):
             self.assertIn(name, text)
 
     def test_script_is_clean(self):
-        if not shutil.which("shellcheck"):
-            self.skipTest("shellcheck is not installed on this machine")
-        result = subprocess.run(["shellcheck", self.slurm], capture_output=True, text=True)
+        result = subprocess.run(
+            [fake_commands.shellcheck(self), self.slurm], capture_output=True, text=True
+        )
         self.assertEqual(result.stdout, "")
 
 
