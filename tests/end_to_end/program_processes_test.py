@@ -61,7 +61,9 @@ class ProgramProcessesTest(absltest.TestCase):
             self.assertAlmostEqual(figures[0][name], figures[1][name], delta=0.002)
 
         self.in_processes(2, "eval", f"--model_dir={two}")
-        self.assertAlmostEqual(self._evaluated(two), figures[1]["accuracy_with_prompt"], delta=0.002)
+        self.assertAlmostEqual(
+            self._evaluated(two), figures[1]["accuracy_with_prompt"], delta=0.002
+        )
 
     def _evaluated(self, model_dir: pathlib.Path) -> float:
         (path,) = (model_dir / "eval").rglob("*-metrics.jsonl")
