@@ -2,11 +2,13 @@
 """Every external repository of this workspace. WORKSPACE loads nothing else."""
 
 load("//third_party/benchmark_peers:benchmark_peers.bzl", "benchmark_peers")
+load("//third_party/jaxlib:jaxlib_headers.bzl", "jaxlib_headers")
 load("//third_party/pypi_source:pypi_source.bzl", "pypi_source")
+load("//third_party/pypi_wheel:pypi_wheel.bzl", "pypi_wheel")
 load("//third_party/python:python_environment.bzl", "python_environment")
 
 def repositories():
-    """Declares @python, @sentencepiece and @benchmark_peers, and for old Bazel the stand-ins that it would else download."""
+    """Declares what is not ours, and for old Bazel the stand-ins that it would else download."""
     python_environment(
         name = "python",
         accelerator_locks = {
@@ -26,6 +28,28 @@ def repositories():
     benchmark_peers(
         name = "benchmark_peers",
         lock = "//third_party/benchmark_peers:requirements.lock",
+        python = "@python//:venv/bin/python3",
+    )
+    jaxlib_headers(
+        name = "jaxlib_headers",
+        lock = "//third_party/python:requirements.lock",
+        python = "@python//:venv/bin/python3",
+    )
+
+    # Fetched only where it is built for: Linux on x86-64. The wheel holds the library three times.
+    pypi_wheel(
+        name = "onednn",
+        build_file = "//third_party/onednn:onednn.BUILD",
+        distribution = "onednn-cpu-gomp",
+        drop = ["onednn_cpu_gomp-2023.2.0.data/data/lib/libdnnl.so" + end for end in ("", ".3.2")],
+        lock = "//third_party/onednn:onednn.lock",
+        python = "@python//:venv/bin/python3",
+    )
+    pypi_wheel(
+        name = "onednn_headers",
+        build_file = "//third_party/onednn:onednn_headers.BUILD",
+        distribution = "onednn-devel-cpu-gomp",
+        lock = "//third_party/onednn:onednn.lock",
         python = "@python//:venv/bin/python3",
     )
     if _is_bazel_4():

@@ -14,6 +14,6 @@ echo "licence lines"
 missing="$(git ls-files -co --exclude-standard '*.py' '*.cc' '*.h' '*.bzl' '*.sh' '*.gin' '*BUILD' | xargs grep -L 'SPDX-License-Identifier: Apache-2.0' || true)"
 [[ -z "${missing}" ]] || { printf 'error: no SPDX line in:\n%s\n' "${missing}" >&2; exit 1; }
 echo "types"
-git ls-files -co --exclude-standard 'data_ops/*.py' 'prompt_tuning/*.py' 'tools/*.py' | grep -v '_test\.py$' \
+git ls-files -co --exclude-standard 'array_ops/*.py' 'data_ops/*.py' 'prompt_tuning/*.py' 'tools/*.py' | grep -v '_test\.py$' \
   | xargs "${tools}/mypy" --python-executable "$(tools/bazel info output_base 2> /dev/null)/external/python/venv/bin/python3"
 [[ "${1:-}" == "--fast" ]] || { echo "tests" && tools/bazel test //...; }

@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from array_ops import einsum
+
 Array = jax.Array
 
 DTYPES = ("float32", "bfloat16", "int8")
@@ -78,9 +80,9 @@ def widen(matrix: Matrix, dtype: Any = jnp.float32) -> Array:
 def product(x: Array, kernel: Matrix, dtype: Any) -> Array:
     """`[..., in]` times a kernel `[in, out]`, computed in `dtype`."""
     if isinstance(kernel, QuantizedMatrix):
-        result = jnp.dot(x.astype(dtype), kernel.values.astype(dtype))
+        result = einsum.einsum("...h,hf->...f", x.astype(dtype), kernel.values.astype(dtype))
         return (result * kernel.scale.reshape((1,) * (x.ndim - 1) + (-1,))).astype(dtype)
-    return jnp.dot(x.astype(dtype), kernel.astype(dtype))
+    return einsum.einsum("...h,hf->...f", x.astype(dtype), kernel.astype(dtype))
 
 
 def rows(table: Matrix, tokens: Array) -> Array:

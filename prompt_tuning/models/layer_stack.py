@@ -26,6 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from array_ops import einsum
+
 # T5X's names: save everything, only the products with weights, or only what enters a layer.
 REMAT_POLICIES = ("none", "minimal", "full")
 
@@ -57,8 +59,7 @@ def run(
     """
     scanned = not isinstance(layers, Sequence)
     if remat_policy != "none":
-        policies = jax.checkpoint_policies
-        policy = policies.dots_with_no_batch_dims_saveable if remat_policy == "minimal" else None
+        policy = _products_with_weights() if remat_policy == "minimal" else None
         # In a loop nothing is there for the compiler to merge the second computation with.
         body = nn.remat(body, policy=policy, prevent_cse=not scanned)
     if scanned:
@@ -74,6 +75,14 @@ def run(
         carry, output = body(layer, carry, x)
         outputs.append(output)
     return carry, tuple(outputs)
+
+
+def _products_with_weights() -> Callable[..., bool]:
+    """A policy that saves products without a batch axis, whoever computes them."""
+    policies = jax.checkpoint_policies
+    return policies.save_from_both_policies(
+        policies.dots_with_no_batch_dims_saveable, policies.save_only_these_names(einsum.NAME)
+    )
 
 
 def stack(params: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from array_ops import einsum
 from prompt_tuning.models import frozen_weights
 from prompt_tuning.models.activation_axes import named
 
@@ -238,9 +239,9 @@ class MultiHeadAttention(nn.Module):
         """
         queries = self.query(x).reshape(keys.shape[0], -1, self.num_heads, self.head_dim)
         queries = named(queries, "batch", "length", "heads", "kv")
-        logits = jnp.einsum("bqnd,bknd->bnqk", queries, keys) + bias
+        logits = einsum.einsum("bqnd,bknd->bnqk", queries, keys) + bias
         weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=deterministic)
-        attended = jnp.einsum("bnqk,bknd->bqnd", weights, values)
+        attended = einsum.einsum("bnqk,bknd->bqnd", weights, values)
         return self.out(attended.reshape(*x.shape[:-1], self.num_heads * self.head_dim))
 
     def memory(self, y: Array, reads: int) -> Memory:
@@ -266,15 +267,17 @@ class MultiHeadAttention(nn.Module):
             return self(x, *memory, bias, deterministic)
         batch, keys, width = memory.shape
         heads = (batch, -1, self.num_heads, self.head_dim)
-        queries = jnp.einsum(
+        queries = einsum.einsum(
             "bqnd,hnd->bnqh", self.query(x).reshape(heads), self.key.by_head(self.num_heads)
         )
         # All heads read the same rows, so heads and queries are one axis of one product.
         flat = queries.reshape(batch, -1, width)
-        logits = jnp.einsum("brh,bkh->brk", flat, memory).reshape(*queries.shape[:3], keys) + bias
+        logits = (
+            einsum.einsum("brh,bkh->brk", flat, memory).reshape(*queries.shape[:3], keys) + bias
+        )
         weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=deterministic)
-        read = jnp.einsum("brk,bkh->brh", weights.reshape(batch, -1, keys), memory)
-        attended = jnp.einsum(
+        read = einsum.einsum("brk,bkh->brh", weights.reshape(batch, -1, keys), memory)
+        attended = einsum.einsum(
             "bnqh,hnd->bqnd", read.reshape(queries.shape), self.value.by_head(self.num_heads)
         )
         return self.out(attended.reshape(*x.shape[:-1], self.num_heads * self.head_dim))

@@ -300,11 +300,12 @@ class Decoder(nn.Module):
     ) -> tuple[Array, Cache]:
         """Logits `[R, V]` after one more token `[R, 1]`, and the cache that includes it."""
         dtype, index = self.config.dtype, cache["index"]
+        each: Any = cross
         scanned, cached, shared = self.config.scan_layers, cache["layers"], None
         if scanned:
             # One memory for all layers is not an input of the loop.
-            cross, shared = (cross, None) if isinstance(cross, tuple) else (None, cross)
-            cached, cross = jax.tree.map(layers_first, (cached, cross))
+            each, shared = (cross, None) if isinstance(cross, tuple) else (None, cross)
+            cached, each = jax.tree.map(layers_first, (cached, each))
         length = jax.tree.leaves(cached)[0].shape[-3]
         past = (jnp.arange(length) <= index)[None, None, None, :]
         self_bias = layers.mask_to_bias(past, dtype) + self.relpos_bias.at(index, length)
@@ -319,7 +320,7 @@ class Decoder(nn.Module):
             self.layers,
             run_layer,
             self.token_embedder(tokens),
-            (cached, cross) if scanned else tuple(zip(cached, cross, strict=True)),
+            (cached, each) if scanned else tuple(zip(cached, each, strict=True)),
             count=self.config.num_decoder_layers,
         )
         grown = jax.tree.map(rows_first, grown) if scanned else grown

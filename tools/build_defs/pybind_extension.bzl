@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A C++ module that Python imports."""
 
-def pybind_extension(name, srcs, deps, pyi = None, visibility = None, testonly = None):
+def pybind_extension(name, srcs, deps, pyi = None, visibility = None, testonly = None, target_compatible_with = []):
     """Builds `name`.so from pybind11 sources, and a py_library `name` that brings it.
 
     Only PyInit_<name> is exported. Without that, thousands of symbols of SentencePiece, protobuf and absl would leak
@@ -14,11 +14,13 @@ def pybind_extension(name, srcs, deps, pyi = None, visibility = None, testonly =
       pyi: the type stub that stands beside the sources.
       visibility: of the py_library.
       testonly: as everywhere in Bazel.
+      target_compatible_with: as everywhere in Bazel.
     """
     native.genrule(
         name = name + "_exports",
         outs = [name + ".lds"],
         cmd = "echo '{ global: PyInit_%s; local: *; };' > $@" % name,
+        target_compatible_with = target_compatible_with,
         testonly = testonly,
     )
     native.cc_binary(
@@ -27,6 +29,7 @@ def pybind_extension(name, srcs, deps, pyi = None, visibility = None, testonly =
         copts = ["-fvisibility=hidden"],
         linkopts = ["-Wl,--version-script,$(location :%s.lds)" % name, "-Wl,-Bsymbolic"],
         linkshared = True,
+        target_compatible_with = target_compatible_with,
         testonly = testonly,
         deps = deps + [
             ":%s.lds" % name,
@@ -36,6 +39,7 @@ def pybind_extension(name, srcs, deps, pyi = None, visibility = None, testonly =
     native.py_library(
         name = name,
         data = [name + ".so"] + ([pyi] if pyi else []),
+        target_compatible_with = target_compatible_with,
         testonly = testonly,
         visibility = visibility,
     )

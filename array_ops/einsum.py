@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`jnp.einsum` of two arrays, computed on CPUs by oneDNN where that is faster.
+
+XLA's own products on a CPU reach about 80 % of oneDNN's rate in float32. In bfloat16 they convert
+to float32, and so use neither AMX nor AVX-512's bfloat16 units: there oneDNN is several times as
+fast. Off CPUs, over several devices, for small products, and where the compiled module is not
+there, it is `jnp.einsum`.
+
+A product is planned while it is traced: which letters are rows, columns, sums and batches, and
+with what strides they lie in memory, so that nothing is transposed first.
+"""
+
+import dataclasses
+import functools
+import importlib
+import math
+import os
+import types
+from collections.abc import Collection, Sequence
+
+import jax
+import jax.ad_checkpoint
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+
+# Of results of products without a batch axis, for policies of rematerialisation.
+NAME = "unbatched_product"
+
+_TARGET = "soft_prompts_product"
+# Multiplications below which the call itself costs more than it saves.
+_SMALL = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """One product for oneDNN: dims and strides, in elements, `[..., M, K] [..., K, N]`.
+
+    Attributes:
+        swapped: the second operand of the einsum is the left one of the product.
+        a_dims, a_strides: of the left operand; axes of size 1 with stride 0 are broadcast.
+        b_dims, b_strides: of the right operand.
+        out_dims, out_strides: of the result.
+    """
+
+    swapped: bool
+    a_dims: tuple[int, ...]
+    a_strides: tuple[int, ...]
+    b_dims: tuple[int, ...]
+    b_strides: tuple[int, ...]
+    out_dims: tuple[int, ...]
+    out_strides: tuple[int, ...]
+
+
+@functools.cache
+def _module() -> types.ModuleType | None:
+    """The compiled module, registered with JAX; None where it was not built."""
+    if os.environ.get("PROMPT_TUNING_ONEDNN") == "0":
+        return None
+    try:
+        module = importlib.import_module("array_ops.product_module")
+    except ImportError:
+        return None
+    jax.ffi.register_ffi_target(_TARGET, module.multiply(), platform="cpu")
+    return module
+
+
+def fast_types(features: Collection[str]) -> tuple[str, ...]:
+    """Dtypes in which oneDNN is known to be faster on a processor.
+
+    Args:
+        features: of the processor, as /proc/cpuinfo names them.
+    """
+    if "avx512f" not in features:
+        return ()  # Not measured.
+    # Without the units oneDNN has no bfloat16 product on some processors, and no fast one on others.
+    units = {"avx512_bf16", "amx_bf16"} & set(features)
+    return ("float32", "bfloat16") if units else ("float32",)
+
+
+@functools.cache
+def _types() -> tuple[str, ...]:
+    """What goes to oneDNN in this process."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            features = next((line.split() for line in file if line.startswith("flags")), [])
+    except OSError:
+        return ()
+    found = fast_types(features)
+    return found if found and _module() is not None else ()
+
+
+def is_available() -> bool:
+    """Whether products on this machine's CPU go to oneDNN."""
+    return jax.default_backend() == "cpu" and jax.device_count() == 1 and bool(_types())
+
+
+def _split(subscripts: str) -> tuple[str, str, str]:
+    inputs, _, out = subscripts.partition("->")
+    a, _, b = inputs.partition(",")
+    return a, b, out
+
+
+def _strides(letters: str, sizes: dict[str, int]) -> dict[str, int]:
+    strides, step = {}, 1
+    for letter in reversed(letters):
+        strides[letter] = step
+        step *= sizes[letter]
+    return strides
+
+
+def _groups(letters: str, sizes: dict[str, int], layouts: Sequence[dict[str, int]]) -> list[str]:
+    """Letters that follow one another in every layout are one axis."""
+    groups: list[str] = []
+    for letter in letters:
+        if groups and all(
+            layout[groups[-1][-1]] == layout[letter] * sizes[letter] for layout in layouts
+        ):
+            groups[-1] += letter
+        else:
+            groups.append(letter)
+    return groups
+
+
+def plan(subscripts: str, a_shape: Sequence[int], b_shape: Sequence[int]) -> Plan | None:
+    """How to compute an einsum as one strided product; None where it is not one.
+
+    Args:
+        subscripts: `"ab,bc->ac"`, without an ellipsis; each letter at most once in each array.
+        a_shape: of the first operand.
+        b_shape: of the second.
+    """
+    a, b, out = _split(subscripts)
+    sizes = dict(zip(a, a_shape, strict=True)) | dict(zip(b, b_shape, strict=True))
+    swapped = out[-1] not in b
+    if swapped:
+        a, b = b, a
+    layouts = [_strides(letters, sizes) for letters in (a, b, out)]
+    left, right, result = layouts
+    if not set(a) | set(b) == set(a) & set(b) | set(out) or out[-1] in a:
+        return None
+    batch = [letter for letter in out if letter in a and letter in b]
+    columns = _groups("".join(c for c in out if c not in a), sizes, (right, result))
+    sums = _groups("".join(c for c in a if c not in out), sizes, (left, right))
+    rows = _groups("".join(c for c in out if c not in b), sizes, (left, result))
+    if len(columns) != 1 or len(sums) != 1 or not rows:
+        return None
+    # Rows that do not lie together in memory: one product for each index of the outer ones.
+    outer, inner = [*batch, *rows[:-1]], [rows[-1], columns[0], sums[0]]
+    row, column, total = inner
+
+    def describe(layout, *last):
+        axes = [*outer, *last]
+        dims = tuple(math.prod(sizes[c] for c in g) if g[-1] in layout else 1 for g in axes)
+        steps = [layout.get(group[-1], 0) for group in axes]
+        # A broadcast axis must not look like one that overlaps others.
+        whole = math.prod(dims)
+        return dims, tuple(s if s else whole for s in steps)
+
+    return Plan(
+        swapped,
+        *describe(left, row, total),
+        *describe(right, total, column),
+        *describe(result, row, column),
+    )
+
+
+def einsum(subscripts: str, a: Array, b: Array) -> Array:
+    """As `jnp.einsum` of two arrays of one dtype, with gradients.
+
+    Args:
+        subscripts: as `jnp.einsum`; may begin with `...` in the first operand and the result.
+        a: any shape.
+        b: any shape.
+    """
+    if not is_available() or a.dtype != b.dtype or a.dtype.name not in _types():
+        return jnp.einsum(subscripts, a, b)
+    subscripts = _spell_out(subscripts, a.ndim)
+    first, second, _ = _split(subscripts)
+    sizes = dict(zip(first, a.shape, strict=True)) | dict(zip(second, b.shape, strict=True))
+    if math.prod(sizes.values()) < _SMALL:
+        return jnp.einsum(subscripts, a, b)
+    return _product(subscripts, a, b)
+
+
+def _spell_out(subscripts: str, ndim: int) -> str:
+    named = _split(subscripts)[0].removeprefix("...")
+    letters = [chr(ord("A") + index) for index in range(ndim - len(named))]
+    return subscripts.replace("...", "".join(letters))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _product(subscripts: str, a: Array, b: Array) -> Array:
+    made = plan(subscripts, a.shape, b.shape)
+    if made is None:
+        return jnp.einsum(subscripts, a, b)
+    first, second, out = _split(subscripts)
+    sizes = dict(zip(first, a.shape, strict=True)) | dict(zip(second, b.shape, strict=True))
+    operands = (b, a) if made.swapped else (a, b)
+    attributes = dataclasses.asdict(made)
+    del attributes["swapped"]
+    call = jax.ffi.ffi_call(
+        _TARGET,
+        jax.ShapeDtypeStruct(tuple(sizes[letter] for letter in out), a.dtype),
+        vmap_method="sequential",
+    )
+    return call(*operands, **{n: np.asarray(value, np.int64) for n, value in attributes.items()})
+
+
+def _forward(subscripts, a, b):
+    out = _product(subscripts, a, b)
+    first, second, result = _split(subscripts)
+    if not set(first) & set(second) & set(result):
+        out = jax.ad_checkpoint.checkpoint_name(out, NAME)
+    return out, (a, b)
+
+
+def _backward(subscripts, saved, gradient):
+    a, b = saved
+    first, second, out = _split(subscripts)
+    # What is not needed, as the gradient of a frozen kernel, the compiler drops.
+    return (
+        _product(f"{out},{second}->{first}", gradient, b),
+        _product(f"{out},{first}->{second}", gradient, a),
+    )
+
+
+_product.defvjp(_forward, _backward)

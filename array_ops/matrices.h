@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ARRAY_OPS_MATRICES_H_
+#define ARRAY_OPS_MATRICES_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "dnnl.hpp"
+
+namespace soft_prompts {
+
+// How an array of matrices lies in memory: `dims` and `strides` in elements,
+// the last two axes those of the matrices.
+struct Layout {
+  std::vector<int64_t> dims;
+  std::vector<int64_t> strides;
+};
+
+// `out = a b` on the calling thread alone; float32 or bfloat16, accumulated in
+// float32. A leading axis of size 1 is broadcast.
+//
+// A program is made for each new set of layouts, and kept by the thread.
+// Throws dnnl::error.
+void Multiply(dnnl::memory::data_type type, const Layout& a, const void* a_data,
+              const Layout& b, const void* b_data, const Layout& out,
+              void* out_data);
+
+}  // namespace soft_prompts
+
+#endif  // ARRAY_OPS_MATRICES_H_
