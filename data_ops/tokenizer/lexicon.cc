@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cfloat>
+#include <cmath>
 #include <utility>
 
 namespace data_ops {
@@ -38,7 +39,15 @@ Lexicon::Lexicon(const std::vector<LexiconPiece>& pieces, int32_t unk_id,
     }
   }
   unk_score_ = min_score - kUnknownPenalty;
-  ok_ = trie_.Build(std::move(entries));
+  scores_[static_cast<size_t>(unk_id)] = unk_score_;
+  if (semantics == Semantics::kClassic) {
+    for (const LexiconPiece& piece : pieces) {
+      if (!piece.user_defined) continue;
+      scores_[static_cast<size_t>(piece.id)] = std::nextafter(
+          static_cast<float>(classic_user_score(piece.text.size())), FLT_MAX);
+    }
+  }
+  ok_ = trie_.Build(std::move(entries), scores_);
 }
 
 }  // namespace data_ops

@@ -51,10 +51,10 @@ class Lexicon {
   float unk_score() const { return unk_score_; }
   size_t vocab_size() const { return scores_.size(); }
 
-  // The score of a piece in float. In `classic`, that of a user-defined piece
-  // is a double which float does not hold: ask classic_user_score().
+  // The score of a piece, or of a character without one, in float; it is in the
+  // trie, too. In `classic`, that of a user-defined piece is a double which
+  // float does not hold: here is a little more, ask classic_user_score().
   float score(int32_t id) const { return scores_[static_cast<size_t>(id)]; }
-  const float* scores() const { return scores_.data(); }
   bool user_defined(int32_t id) const {
     return user_defined_[static_cast<size_t>(id)];
   }

@@ -25,7 +25,8 @@ class PieceTrieBuilder {
  public:
   using Pieces = std::vector<std::pair<std::string_view, int32_t>>;
 
-  explicit PieceTrieBuilder(const Pieces& sorted) : pieces_(sorted) {
+  PieceTrieBuilder(const Pieces& sorted, const std::vector<float>& scores)
+      : pieces_(sorted), scores_(scores) {
     // Block 0 holds the root alone. A node without children keeps base 0 and
     // finds only free units there.
     AddBlock();
@@ -56,7 +57,7 @@ class PieceTrieBuilder {
   };
 
   void AddBlock() {
-    units_.resize(units_.size() + kBlock, kFreeLabel);
+    units_.resize(units_.size() + kBlock, {kFreeLabel, PieceTrie::kNoScore});
     ids_.resize(units_.size(), PieceTrie::kNoId);
     is_base_.resize(units_.size(), false);
     const uint32_t blocks = static_cast<uint32_t>(units_.size() / kBlock);
@@ -66,15 +67,18 @@ class PieceTrieBuilder {
   }
 
   bool IsFree(uint32_t unit) const {
-    return units_[unit] == kFreeLabel && unit >= kBlock;
+    return units_[unit].links == kFreeLabel && unit >= kBlock;
   }
 
   // Splits `range` by its next byte and gives each part a unit.
   bool Place(const Range& range) {
     size_t begin = range.begin;
     if (pieces_[begin].first.size() == range.depth) {
-      units_[range.node] |= PieceTrie::kEndBit;
-      ids_[range.node] = pieces_[begin++].second;
+      const int32_t id = pieces_[begin++].second;
+      const size_t place = static_cast<size_t>(id);
+      units_[range.node].links |= PieceTrie::kEndBit;
+      units_[range.node].score = place < scores_.size() ? scores_[place] : 0;
+      ids_[range.node] = id;
     }
     children_.clear();
     for (size_t i = begin; i < range.end; ++i) {
@@ -87,12 +91,12 @@ class PieceTrieBuilder {
     const uint32_t base = FindBase();
     if (base == 0) return false;
     is_base_[base] = true;
-    units_[range.node] |= base << PieceTrie::kBaseShift;
+    units_[range.node].links |= base << PieceTrie::kBaseShift;
     for (size_t i = 0; i < children_.size(); ++i) {
       const auto [byte, first] = children_[i];
       const size_t last =
           i + 1 < children_.size() ? children_[i + 1].second : range.end;
-      units_[base ^ byte] = byte;
+      units_[base ^ byte].links = byte;
       queue_.push_back({base ^ byte, first, last, range.depth + 1});
     }
     return true;
@@ -121,7 +125,8 @@ class PieceTrieBuilder {
   }
 
   const Pieces& pieces_;
-  std::vector<uint32_t> units_;
+  const std::vector<float>& scores_;
+  std::vector<PieceTrie::Unit> units_;
   std::vector<int32_t> ids_;
   std::vector<bool> is_base_;
   std::deque<Range> queue_;
@@ -130,10 +135,11 @@ class PieceTrieBuilder {
   uint32_t first_open_ = kBlock;
 };
 
-PieceTrie::PieceTrie() : units_(kBlock, kFreeLabel), ids_(kBlock, kNoId) {}
+PieceTrie::PieceTrie()
+    : units_(kBlock, {kFreeLabel, kNoScore}), ids_(kBlock, kNoId) {}
 
-bool PieceTrie::Build(
-    std::vector<std::pair<std::string_view, int32_t>> pieces) {
+bool PieceTrie::Build(std::vector<std::pair<std::string_view, int32_t>> pieces,
+                      const std::vector<float>& scores) {
   std::sort(pieces.begin(), pieces.end());
   for (size_t i = 0; i < pieces.size(); ++i) {
     if (pieces[i].first.empty()) return false;
@@ -143,7 +149,7 @@ bool PieceTrie::Build(
     *this = PieceTrie();
     return true;
   }
-  PieceTrieBuilder builder(pieces);
+  PieceTrieBuilder builder(pieces, scores);
   if (!builder.Build()) return false;
   builder.MoveTo(this);
   return true;

@@ -52,6 +52,18 @@ TEST(AWalkThatFailsStaysWhereItWas) {
   CHECK_EQ(trie.Id(node), 1);
 }
 
+TEST(APieceScoresAndItsPrefixesDoNot) {
+  PieceTrie trie;
+  CHECK(trie.Build({{"ab", 1}, {"abc", 5}}, {-1.0f, -2.5f}));
+  uint32_t node = PieceTrie::kRoot;
+  CHECK(trie.Step('a', &node));
+  CHECK_EQ(trie.Score(node), PieceTrie::kNoScore);
+  CHECK(trie.Step('b', &node));
+  CHECK_EQ(trie.Score(node), -2.5f);
+  CHECK(trie.Step('c', &node));
+  CHECK_EQ(trie.Score(node), 0.0f);
+}
+
 TEST(EmptyAndEqualPiecesAreRefused) {
   PieceTrie trie = Build({{"kept", 3}});
   CHECK(!trie.Build({{"", 0}}));

@@ -82,6 +82,35 @@ TEST(EveryWayGivesTheSameIds) {
   }
 }
 
+// Neighbours become one id, in words, across their parts, and never across
+// white space.
+TEST(CharactersWithoutAPieceAreMerged) {
+  static const std::vector<std::string> fragments = {
+      "~", "`", "\u4e2d", "a", "cat", "-", "(", " ", "\u2581"};
+  std::mt19937 random(2);
+  Texts texts = {"`", "``", "` `", "a`", "`a`b", "a`\u4e2d-`~b `~"};
+  for (int i = 0; i < 2000; ++i) {
+    std::string text;
+    for (unsigned n = random() % 20; n > 0; --n) {
+      text += fragments[random() % fragments.size()];
+    }
+    texts.push_back(text);
+  }
+  for (const Semantics semantics : {Semantics::kClassic, Semantics::k023}) {
+    const auto model = Load(semantics);
+    CHECK_EQ(model->lexicon()->trie().Find("`"), PieceTrie::kNoId);
+    SentenceEncoder sentence(model->normalizer(), model->lexicon());
+    const Rows expected = Encode(&sentence, texts, SIZE_MAX);
+    if (semantics == Semantics::kClassic) {
+      LibraryEncoder library(model->Library().value());
+      CHECK_EQ(Encode(&library, texts, SIZE_MAX), expected);
+    }
+    WordEncoder word(model->normalizer(), model->lexicon(), 1 << 20);
+    CHECK_EQ(Encode(&word, texts, SIZE_MAX), expected);
+    CHECK_EQ(Encode(&word, texts, SIZE_MAX), expected);
+  }
+}
+
 TEST(CutRowsArePrefixes) {
   const Texts texts = HardTexts();
   const auto model = Load(Semantics::kClassic);

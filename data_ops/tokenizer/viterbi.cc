@@ -100,8 +100,7 @@ float Viterbi::Exact(std::string_view text, float score) {
 double Viterbi::FillMarginNodes(std::string_view text) {
   const size_t size = text.size();
   const PieceTrie& trie = lexicon_.trie();
-  const float* const scores = lexicon_.scores();
-  margin_nodes_[0] = {0.0, kDoubleLowest, 0, 0, 0};
+  margin_nodes_[0] = {0.0, kDoubleLowest, PieceTrie::kRoot, 0, 0};
   // Most words that come here are rare, and so are their nodes: fetch the
   // second of every walk. The first ones are always at hand.
   for (size_t i = 0; i + 1 < size; ++i) {
@@ -128,38 +127,41 @@ double Viterbi::FillMarginNodes(std::string_view text) {
     }
     const uint8_t byte = static_cast<uint8_t>(text[i]);
     double best = kDoubleLowest, second = kDoubleLowest;
-    int32_t best_id = 0;
-    uint32_t best_start = 0;
-    bool char_is_piece = false;
+    uint32_t best_piece = PieceTrie::kRoot, best_start = 0;
+    double candidate = kDoubleLowest;
+    uint32_t start = 0;
     size_t alive = 0;
     for (size_t w = 0; w < walk_count; ++w) {
       Walk walk = walks[w];
       const bool goes_on = trie.Step(byte, &walk.node);
       walks[alive] = walk;
       alive += goes_on;
-      const int32_t id = goes_on ? trie.Id(walk.node) : PieceTrie::kNoId;
-      if (id == PieceTrie::kNoId) continue;
-      const double candidate = margin_nodes_[walk.start].best + scores[id];
+      start = walk.start;
+      // Lowest, and so without effect, where no piece ends: what ends is hard
+      // to foresee, and not branching on it is faster.
+      candidate = margin_nodes_[start].best +
+                  (goes_on ? trie.Score(walk.node) : PieceTrie::kNoScore);
       const bool better = candidate > best;
       second = std::max(second, std::min(best, candidate));
       best = better ? candidate : best;
-      best_id = better ? id : best_id;
-      best_start = better ? walk.start : best_start;
-      char_is_piece = walk.start == char_begin;
+      best_piece = better ? walk.node : best_piece;
+      best_start = better ? start : best_start;
     }
+    // The youngest walk comes last.
+    const bool char_is_piece = start == char_begin && candidate > kDoubleLowest;
     walk_count = alive;
     if (i + 1 != char_end) continue;
     if (!char_is_piece) {
-      const double candidate =
+      const double unknown =
           margin_nodes_[char_begin].best + lexicon_.unk_score();
-      second = std::max(second, std::min(best, candidate));
-      if (candidate > best) {
-        best = candidate;
-        best_id = lexicon_.unk_id();
+      second = std::max(second, std::min(best, unknown));
+      if (unknown > best) {
+        best = unknown;
+        best_piece = PieceTrie::kRoot;
         best_start = static_cast<uint32_t>(char_begin);
       }
     }
-    margin_nodes_[i + 1] = {best, second, best_id,
+    margin_nodes_[i + 1] = {best, second, best_piece,
                             static_cast<uint16_t>(best_start), chars};
     largest = std::max(largest, std::fabs(best));
   }
@@ -191,17 +193,22 @@ void Viterbi::WithMargin(std::string_view text, MarginPath* path) {
   const double largest = FillMarginNodes(text);
   const bool classic = lexicon_.semantics() == Semantics::kClassic;
   double margin = std::numeric_limits<float>::max();
-  bool sure = true;
+  bool sure = true, unknown_follows = false;
   size_t count = 0;
   for (size_t end = text.size(); end > 0; end = margin_nodes_[end].start) {
     const MarginNode& node = margin_nodes_[end];
-    path->ids[count++] = node.id;
+    const bool unknown = node.piece == PieceTrie::kRoot;
+    const int32_t id =
+        unknown ? lexicon_.unk_id() : lexicon_.trie().Id(node.piece);
+    path->ids[count++] = id;
     // Runs of unknown characters become one id, from which a score cannot be
-    // summed up again; and a bonus that is no float is not in scores().
-    if (node.id == lexicon_.unk_id() ||
-        (classic && lexicon_.user_defined(node.id))) {
+    // summed up again; nor can it from a bonus that is no float. What score()
+    // has instead is more, so that a path without one beats those with one.
+    if ((unknown && unknown_follows) ||
+        (classic && lexicon_.user_defined(id))) {
       sure = false;
     }
+    unknown_follows = unknown;
     margin = std::min(margin, (node.best - node.second) / node.chars);
   }
   std::reverse(path->ids.begin(), path->ids.begin() + count);

@@ -69,7 +69,8 @@ class Viterbi {
   };
   struct MarginNode {
     double best, second;
-    int32_t id;
+    // Where in the trie the best piece ends; the root for a character without.
+    uint32_t piece;
     uint16_t start, chars;
   };
 

@@ -92,14 +92,33 @@ TEST(NothingIsSureAboutTiesUnknownsAndOddBonuses) {
   Viterbi(&classic).WithMargin("--", &path);
   CHECK(path.limit > 1000);
   CHECK_EQ(path.weight, 3.0f);
-  Viterbi(&classic).WithMargin("x", &path);
-  CHECK(path.limit < 0);
+  // One character without a piece is as sure as any; two become one id.
+  for (const Lexicon* lexicon : {&classic, &later}) {
+    Viterbi(lexicon).WithMargin("x-x", &path);
+    CHECK(path.limit > 1000);
+    CHECK_EQ(MarginIds(path), Ids({0, 1, 0}));
+    CHECK_EQ(path.weight, 28.0f);
+    Viterbi(lexicon).WithMargin("-xx", &path);
+    CHECK(path.limit < 0);
+  }
   Viterbi(&classic).WithMargin("a", &path);
   CHECK(path.limit < 0);
   Viterbi(&later).WithMargin("a", &path);
   CHECK(path.limit > 1000);
   // No score may be moved back inside of a remembered word.
   CHECK(path.limit < 100000);
+}
+
+TEST(ABonusThatWouldWinIsNotOverlooked) {
+  const Lexicon classic(
+      {{"a", 1, 5.0f}, {"b", 2, -1.0f}, {"c", 3, -1.0f}, {"abc", 4, 0, true}},
+      0, 5, Semantics::kClassic);
+  Viterbi viterbi(&classic);
+  // 3 * 5 - 0.1 against 5 - 1 - 1.
+  CHECK_EQ(ExactIds(&viterbi, "abc", 0), Ids({4}));
+  MarginPath path;
+  viterbi.WithMargin("abc", &path);
+  CHECK(path.limit < 0);
 }
 
 // Scores close to one another make small gaps; the narrower the spread, the
@@ -128,7 +147,8 @@ TEST(WithinItsLimitAPathIsExact) {
     Viterbi viterbi(&lexicon);
     for (int i = 0; i < 50; ++i) {
       std::string text(1 + random() % 20, 'a');
-      for (char& c : text) c = static_cast<char>('a' + random() % 3);
+      // d has no piece.
+      for (char& c : text) c = "abcabcabcd"[random() % 10];
       MarginPath path;
       viterbi.WithMargin(text, &path);
       ++tried;

@@ -99,12 +99,23 @@ void WordMemory::Write(const MarginPath& path, Entry* entry) const {
   }
 }
 
+WordMemory::Narrow::Entry WordMemory::EntryOf(const MarginPath& path) const {
+  Narrow::Entry entry = {};
+  Write(path, &entry);
+  return entry;
+}
+
 void WordMemory::Prefetch(const char* text, size_t size, WordKind kind) const {
   if (size <= Narrow::Key::kMaxBytes) {
     narrow_.Prefetch(Narrow::Key::Of(text, size, kind).Hash());
   } else {
-    wide_.Prefetch(Wide::Key::Of(text, size, kind).Hash());
+    PrefetchWide(text, size, kind);
   }
+}
+
+void WordMemory::PrefetchWide(const char* text, size_t size,
+                              WordKind kind) const {
+  wide_.Prefetch(Wide::Key::Of(text, size, kind).Hash());
 }
 
 bool WordMemory::Recall(const char* text, size_t size, WordKind kind,

@@ -160,11 +160,15 @@ class WordMemory {
   size_t max_ids() const { return Wide::kIdBytes / id_bytes_; }
   bool ids_are_16_bits() const { return id_bytes_ == 2; }
 
+  // What an entry of few ids would say; it has no key.
+  Narrow::Entry EntryOf(const MarginPath& path) const;
+
   // For those who look up nearly all words: where most of them are.
   Narrow& narrow() { return narrow_; }
 
   // Of a word of 0 to kMaxBytes bytes; 32 from `text` on must be readable.
   void Prefetch(const char* text, size_t size, WordKind kind) const;
+  void PrefetchWide(const char* text, size_t size, WordKind kind) const;
   bool Recall(const char* text, size_t size, WordKind kind, MarginPath* path);
   // `path` is remembered only if it has at most max_ids() ids or no use.
   void Remember(const char* text, size_t size, WordKind kind,

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 
 #include "data_ops/tokenizer/utf8.h"
 
@@ -18,11 +20,20 @@ constexpr size_t kPartBytes = 8192;
 // A key that no entry has.
 constexpr WordMemory::Narrow::Key kNoKey = {{0, uint64_t{0xff} << 56}};
 
-// Parts of a word whose entries are fetched together.
-constexpr size_t kPartsAtOnce = 16;
-
 WordKind PartKind(size_t begin) {
   return begin == 0 ? WordKind::kWord : WordKind::kContinuation;
+}
+
+// How many ids a hit writes, in one instruction or two. That is more than an
+// entry has: what is behind its count is overwritten.
+constexpr size_t kHitIds = 8;
+
+inline void CopyIds(const WordMemory::Narrow::Entry& entry, int32_t* ids) {
+  static_assert(offsetof(WordMemory::Narrow::Entry, ids) + 2 * kHitIds <=
+                sizeof(entry));
+  uint16_t narrow[kHitIds];
+  std::memcpy(narrow, entry.ids, sizeof(narrow));
+  for (size_t i = 0; i < kHitIds; ++i) ids[i] = narrow[i];
 }
 
 // Where to end the first part of a long text: at a white space, if there is one
@@ -49,7 +60,13 @@ WordEncoder::WordEncoder(const Normalizer* normalizer, const Lexicon* lexicon,
       mark_id_(lexicon->trie().Find(kSpaceMark)),
       memory_(cache_bytes, lexicon->vocab_size()),
       scanner_(&normalizer->byte_classes()),
-      viterbi_(lexicon) {}
+      viterbi_(lexicon) {
+  for (size_t byte = 0; byte < letters_.size(); ++byte) {
+    const char letter = static_cast<char>(byte);
+    viterbi_.WithMargin({&letter, 1}, &path_);
+    letters_[byte] = memory_.EntryOf(path_);
+  }
+}
 
 Status WordEncoder::Encode(const std::string_view* texts, size_t count,
                            size_t max_ids, IdBuffer* ids,
@@ -89,7 +106,7 @@ void WordEncoder::FillSection(const std::string_view* texts, size_t count,
 
 void WordEncoder::EncodeSection(size_t max_ids, std::vector<int64_t>* ends) {
   // A word of n plain bytes and its mark have at most n + 1 pieces; a hit
-  // writes all ids of an entry, used or not.
+  // writes kHitIds ids, used or not.
   section_room_ =
       scanner_.bytes() + (memory_.max_ids() + 2) * (scanner_.word_count() + 1);
   ids_->Reserve(section_room_);
@@ -129,15 +146,45 @@ inline void WordEncoder::Stage(size_t word) {
   }
 }
 
-void WordEncoder::FetchParts(std::string_view word) {
+size_t WordEncoder::StageParts(std::string_view word, size_t begin) {
+  using Narrow = WordMemory::Narrow;
+  uint64_t last_bytes = LastBytesOfParts(word, begin);
+  const size_t searched = begin;
   size_t count = 0;
-  for (size_t end = 0; end < word.size() && count < kPartsAtOnce; ++count) {
-    const size_t part = end;
-    end = PartEnd(word, part);
-    if (end - part <= WordMemory::kMaxBytes) {
-      memory_.Prefetch(word.data() + part, end - part, PartKind(part));
+  for (; last_bytes != 0 && count < kPartsAtOnce; ++count) {
+    StagedPart& part = word_parts_[count];
+    part.begin = begin;
+    part.end = begin = searched + __builtin_ctzll(last_bytes) + 1;
+    last_bytes &= last_bytes - 1;
+    const char* const text = word.data() + part.begin;
+    const size_t size = part.end - part.begin;
+    if (size <= Narrow::Key::kMaxBytes) {
+      part.where.key = Narrow::Key::Of(text, size, PartKind(part.begin));
+      part.where.hash = part.where.key.Hash();
+      memory_.narrow().Prefetch(part.where.hash);
+    } else if (size <= WordMemory::kMaxBytes) {
+      memory_.Prefetch(text, size, PartKind(part.begin));
     }
   }
+  if (count == 0 && begin < word.size()) {
+    // Longer than any part that is looked up.
+    size_t end = begin + kPartBits;
+    while (end < word.size() && lexicon_.HasBigram(word[end - 1], word[end])) {
+      ++end;
+    }
+    word_parts_[count++] = {begin, end, {}};
+  }
+  return count;
+}
+
+inline const WordMemory::Narrow::Entry* WordEncoder::FindPart(
+    std::string_view word, const StagedPart& part) {
+  const size_t size = part.end - part.begin;
+  if (size == 1 && part.begin > 0) {
+    return &letters_[static_cast<uint8_t>(word[part.begin])];
+  }
+  if (size > WordMemory::Narrow::Key::kMaxBytes) return nullptr;
+  return memory_.narrow().Find(part.where.key, part.where.hash);
 }
 
 void WordEncoder::EncodeWords(size_t begin, size_t end, size_t max_ids) {
@@ -156,10 +203,7 @@ void WordEncoder::EncodeWords(size_t begin, size_t end, size_t max_ids) {
                              row_.bound <= FromHalf(entry->limit) &&
                              row_.pending_marks == 0,
                          1)) {
-      // More than an entry has: what is behind count is overwritten.
-      uint16_t narrow[8];
-      std::memcpy(narrow, entry->ids, sizeof(narrow));
-      for (size_t i = 0; i < 8; ++i) ids[size + i] = narrow[i];
+      CopyIds(*entry, ids + size);
       size += entry->count;
       row_.bound += FromHalf(entry->weight);
     } else {
@@ -187,9 +231,8 @@ __attribute__((noinline)) void WordEncoder::EncodeSlowly(const WordSpan& span) {
     return;
   }
   const ByteClasses& classes = normalizer_.byte_classes();
-  const bool plain = std::all_of(word.begin(), word.end(), [&](char c) {
-    return classes.Get(c) == ByteClasses::kPlain;
-  });
+  bool plain = true;
+  for (const char c : word) plain &= classes.Get(c) == ByteClasses::kPlain;
   if (plain) {
     WritePendingMarks();
     EncodePlain(word);
@@ -198,23 +241,33 @@ __attribute__((noinline)) void WordEncoder::EncodeSlowly(const WordSpan& span) {
   }
 }
 
+inline uint64_t WordEncoder::LastBytesOfParts(std::string_view word,
+                                              size_t begin) const {
+  const size_t size = std::min(word.size() - begin, kPartBits);
+  const char* const bytes = word.data() + begin;
+  uint64_t last_bytes = 0;
+  // Parts are short and end anywhere: not branching on their ends is faster.
+  for (size_t i = 0; i < size; ++i) {
+    last_bytes |= uint64_t{!lexicon_.HasBigram(bytes[i], bytes[i + 1])} << i;
+  }
+  if (size > 0 && begin + size == word.size()) {
+    last_bytes |= uint64_t{1} << (size - 1);
+  }
+  return last_bytes;
+}
+
 void WordEncoder::EncodePlain(std::string_view word) {
-  if (PartEnd(word, 0) < word.size()) {
-    EncodeParts(word);
-  } else {
+  size_t count = StageParts(word, 0);
+  if (word_parts_[0].end == word.size()) {
     EncodePart(word, word, WordKind::kWord);
+    return;
   }
-}
-
-inline size_t WordEncoder::PartEnd(std::string_view word, size_t begin) const {
-  size_t end = begin + 1;
-  while (end < word.size() && lexicon_.HasBigram(word[end - 1], word[end])) {
-    ++end;
+  if (word.size() <= WordMemory::Narrow::Key::kMaxBytes) {
+    // Where it will be put if it has many ids.
+    memory_.PrefetchWide(word.data(), word.size(), WordKind::kWord);
   }
-  return end;
-}
-
-void WordEncoder::EncodeParts(std::string_view word) {
+  // A word has at most one id more than bytes, wherever its parts' come from.
+  ids_->Reserve(word.size() + 1 + kHitIds);
   const size_t first_id = ids_->size();
   MarginPath whole;
   whole.limit = 1e30f;
@@ -225,24 +278,20 @@ void WordEncoder::EncodeParts(std::string_view word) {
     whole.limit = std::min(whole.limit, limit - whole.weight);
     whole.weight += weight;
   };
-  FetchParts(word);
-  size_t end = 0;
-  while (end < word.size()) {
-    const size_t begin = end;
-    end = PartEnd(word, begin);
-    const std::string_view part = word.substr(begin, end - begin);
-    const WordMemory::Narrow::Entry* entry = nullptr;
-    if (part.size() <= WordMemory::Narrow::Key::kMaxBytes) {
-      const auto key = WordMemory::Narrow::Key::Of(part.data(), part.size(),
-                                                   PartKind(begin));
-      entry = memory_.narrow().Find(key, key.Hash());
-    }
-    if (WriteHit(entry)) {
-      add(FromHalf(entry->limit), FromHalf(entry->weight));
-    } else if (EncodePart(part, part, PartKind(begin))) {
-      add(path_.limit, path_.weight);
-    } else {
-      remember = false;
+  for (; count > 0; count = StageParts(word, word_parts_[count - 1].end)) {
+    for (size_t i = 0; i < count; ++i) {
+      const StagedPart& staged = word_parts_[i];
+      const WordMemory::Narrow::Entry* entry = FindPart(word, staged);
+      if (WriteHit(entry)) {
+        add(FromHalf(entry->limit), FromHalf(entry->weight));
+        continue;
+      }
+      const auto part = word.substr(staged.begin, staged.end - staged.begin);
+      if (EncodePart(part, part, PartKind(staged.begin))) {
+        add(path_.limit, path_.weight);
+      } else {
+        remember = false;
+      }
     }
   }
   whole.count = ids_->size() - first_id;
@@ -290,16 +339,18 @@ bool WordEncoder::EncodePart(std::string_view text, std::string_view name,
   return false;
 }
 
+inline bool WordEncoder::Merges(int32_t id) const {
+  // Never the first id of a word: its mark has a piece.
+  return id == lexicon_.unk_id() && ids_->size() > row_.begin &&
+         ids_->data()[ids_->size() - 1] == id;
+}
+
 inline bool WordEncoder::WriteHit(const WordMemory::Narrow::Entry* entry) {
   if (entry == nullptr || !memory_.ids_are_16_bits() ||
-      row_.bound > FromHalf(entry->limit)) {
+      row_.bound > FromHalf(entry->limit) || Merges(entry->ids[0])) {
     return false;
   }
-  constexpr size_t kIds = sizeof(entry->ids) / sizeof(entry->ids[0]);
-  ids_->Reserve(kIds);
-  for (size_t i = 0; i < kIds; ++i) {
-    ids_->data()[ids_->size() + i] = entry->ids[i];
-  }
+  CopyIds(*entry, ids_->data() + ids_->size());
   ids_->set_size(ids_->size() + entry->count);
   row_.bound += FromHalf(entry->weight);
   return true;
@@ -308,7 +359,7 @@ inline bool WordEncoder::WriteHit(const WordMemory::Narrow::Entry* entry) {
 bool WordEncoder::WritePath() {
   // The bound may be larger than the score is.
   if (row_.bound > path_.limit && path_.limit >= 0) CatchUp();
-  if (row_.bound > path_.limit) return false;
+  if (row_.bound > path_.limit || Merges(path_.ids[0])) return false;
   ids_->Reserve(path_.count);
   std::copy_n(path_.ids.begin(), path_.count, ids_->data() + ids_->size());
   ids_->set_size(ids_->size() + path_.count);

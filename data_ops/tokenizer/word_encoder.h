@@ -52,6 +52,9 @@ class WordEncoder : public RowEncoder {
   // How many words are hashed, and their entries fetched, ahead of use.
   static constexpr size_t kAhead = 24;
   static constexpr size_t kRing = 32;
+  // How many parts of a word are hashed, and their entries fetched, together.
+  static constexpr size_t kPartsAtOnce = 32;
+  static constexpr size_t kPartBits = 64;
 
   // Words [.., words_end) of a section belong to a text, or to a part of it.
   struct Part {
@@ -62,6 +65,13 @@ class WordEncoder : public RowEncoder {
   struct Staged {
     WordMemory::Narrow::Key key;
     uint64_t hash;
+  };
+
+  // Bytes [begin, end) of a word. `where` is set for a short part that has to
+  // be looked up.
+  struct StagedPart {
+    size_t begin, end;
+    Staged where;
   };
 
   // The text being encoded. Its score at ids_[known] is `score`, exactly.
@@ -82,24 +92,31 @@ class WordEncoder : public RowEncoder {
   void EncodeSection(size_t max_ids, std::vector<int64_t>* ends);
   void EncodeWords(size_t begin, size_t end, size_t max_ids);
   void Stage(size_t word);
-  // Fetches the entries of the first parts of `word`.
-  void FetchParts(std::string_view word);
+  // Bit i says whether a part of `word`, which scanner_ holds, ends with byte
+  // `begin` + i: for as many bytes as there are bits.
+  uint64_t LastBytesOfParts(std::string_view word, size_t begin) const;
+  // Finds the next parts of `word`, from `begin` on, into word_parts_, and
+  // fetches their entries. Returns how many.
+  size_t StageParts(std::string_view word, size_t begin);
+  // The entry of a short part, or null.
+  const WordMemory::Narrow::Entry* FindPart(std::string_view word,
+                                            const StagedPart& part);
 
   // What to do with a word that is no simple hit.
   void EncodeSlowly(const WordSpan& span);
   void EncodePlain(std::string_view word);
-  void EncodeParts(std::string_view word);
-  // Where the part of `word` from `begin` on ends.
-  size_t PartEnd(std::string_view word, size_t begin) const;
   void EncodeSpecial(std::string_view run);
 
   // Encodes `text` as a whole, behind a mark if it is a kWord; it is remembered
   // as `name`. True when path_ holds how, false when rounding decided.
   bool EncodePart(std::string_view text, std::string_view name, WordKind kind);
   void EncodeExactly(std::string_view text, WordKind kind);
+  // Whether `id` would become one with the id written last.
+  bool Merges(int32_t id) const;
   // Writes path_ if rounding cannot matter. Else nothing, and false.
   bool WritePath();
-  // The same with an entry, which may be null.
+  // The same with an entry, which may be null, of a plain part, for which there
+  // is room.
   bool WriteHit(const WordMemory::Narrow::Entry* entry);
   void WritePendingMarks();
   // Makes row_.score exact.
@@ -114,6 +131,10 @@ class WordEncoder : public RowEncoder {
   Viterbi viterbi_;
   std::vector<Part> parts_;
   std::array<Staged, kRing> ring_;
+  std::array<StagedPart, kPartsAtOnce> word_parts_;
+  // The entries of parts of one byte behind the first: they are no words' and
+  // need no looking up.
+  std::array<WordMemory::Narrow::Entry, 128> letters_;
   size_t staged_ = 0;
   // Ids that the rest of a section may need if all its words are hits.
   size_t section_room_ = 0;
