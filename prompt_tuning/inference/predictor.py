@@ -124,7 +124,7 @@ class Predictor:
         # Nested or flat, they are flat after this.
         nested = traverse_util.unflatten_dict(dict(params), sep="/")
         flat = model.arrange(traverse_util.flatten_dict(nested, sep="/"))
-        placed = {name: part.place(name, value) for name, value in flat.items()}
+        placed = {n: part.place(n, value, model.memory_kind(n)) for n, value in flat.items()}
         self._params = traverse_util.unflatten_dict(placed, sep="/")
         self._default_prompt, self._extra = self._check_prompt(prompt)
         self._targets_length = targets_length

@@ -132,6 +132,7 @@ class Decoder(nn.Module):
             x,
             count=self.config.num_decoder_layers,
             remat_policy=self.config.remat_policy,
+            fetch=self.config.fetches_layers,
         )
         return x, keep, keys_values
 
@@ -190,6 +191,7 @@ class Decoder(nn.Module):
             self.token_embedder(tokens),
             cache,
             count=self.config.num_decoder_layers,
+            fetch=self.config.fetches_layers,
         )
         grown = jax.tree.map(network.rows_first, grown) if scanned else grown
         return self.logits_dense(self.decoder_norm(x))[:, 0], grown

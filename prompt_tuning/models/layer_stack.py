@@ -42,7 +42,14 @@ Body = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
 def run(
-    layers: Any, body: Body, carry: Any, xs: Any = None, *, count: int, remat_policy: str = "none"
+    layers: Any,
+    body: Body,
+    carry: Any,
+    xs: Any = None,
+    *,
+    count: int,
+    remat_policy: str = "none",
+    fetch: bool = False,
 ) -> tuple[Any, Any]:
     """Runs `body` on each layer of a stack.
 
@@ -53,11 +60,15 @@ def run(
         xs: for each layer its own: a sequence, or for stacked layers a tree with a leading axis.
         count: of layers.
         remat_policy: one of `REMAT_POLICIES`.
+        fetch: parameters lie in the host's memory; each layer's are copied to the device when it
+            runs, and again where it is rematerialised.
 
     Returns:
         The last carry, and the outputs in the form of `xs`.
     """
     scanned = not isinstance(layers, Sequence)
+    if fetch:
+        body = nn.map_variables(body, "params", trans_in_fn=_on_device, init=True)
     if remat_policy != "none":
         policy = _products_with_weights() if remat_policy == "minimal" else None
         # In a loop nothing is there for the compiler to merge the second computation with.
@@ -83,6 +94,15 @@ def _products_with_weights() -> Callable[..., bool]:
     return policies.save_from_both_policies(
         policies.dots_with_no_batch_dims_saveable, policies.save_only_these_names(einsum.NAME)
     )
+
+
+def is_of_a_layer(name: str) -> bool:
+    """Whether a parameter belongs to a layer, stacked or not, and so is fetched when it runs."""
+    return bool(_LAYER.fullmatch(name) or _STACKED.fullmatch(name))
+
+
+def _on_device(variables: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, jax.memory.Space.Device), variables)
 
 
 def stack(params: Mapping[str, Any], counts: Mapping[str, int] | None = None) -> dict[str, Any]:

@@ -124,6 +124,38 @@ class ScannedNetworkTest(parameterized.TestCase):
             scale = np.abs(value).max()
             np.testing.assert_allclose(found[name], value, atol=1e-5 * scale, err_msg=name)
 
+    @parameterized.product(scan_layers=(True, False), remat_policy=("none", "full"))
+    def test_layers_in_the_hosts_memory_give_what_the_others_give(self, scan_layers, remat_policy):
+        options = {"scan_layers": scan_layers, "remat_policy": remat_policy}
+        plain, fetching = make_model(**options), make_model(**options, frozen_memory="host")
+        flat = fetching.arrange(leaves_of(unscanned_params()))
+        placed = {
+            name: jax.device_put(
+                value,
+                jax.sharding.SingleDeviceSharding(
+                    jax.devices()[0], memory_kind=fetching.memory_kind(name)
+                ),
+            )
+            for name, value in flat.items()
+        }
+        for name, value in placed.items():
+            self.assertEqual(value.sharding.memory_kind == "pinned_host", "/layers" in name, name)
+
+        def gradient(model, params):
+            """Of what goes through every layer: the token table."""
+            table = "token_embedder/embedding"
+
+            def loss(value):
+                given = {**params, table: value}
+                return model.loss_fn(traverse_util.unflatten_dict(given, sep="/"), BATCH)[0]
+
+            return jax.jit(jax.grad(loss))(params[table])
+
+        expected = gradient(plain, flat)
+        np.testing.assert_allclose(
+            gradient(fetching, placed), expected, atol=1e-6 * np.abs(expected).max()
+        )
+
     def test_stacked_parameters_give_what_the_others_give(self):
         model, params = make_model(scan_layers=True), unscanned_params()
         score = jax.jit(model.score_batch)

@@ -138,6 +138,15 @@ class BaseTransformerModel:
         counts = {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers}
         return layer_stack.stack(params, counts)
 
+    def memory_kind(self, name: str) -> str | None:
+        """JAX's name of the memory where a parameter that does not train lies; None: the device's.
+
+        Args:
+            name: as `arrange` gives it.
+        """
+        fetched = self.module.config.fetches_layers and layer_stack.is_of_a_layer(name)
+        return "pinned_host" if fetched else None
+
     @property
     def eos_id(self) -> int:
         """What ends a search."""

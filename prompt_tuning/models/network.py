@@ -123,6 +123,7 @@ class Encoder(nn.Module):
             x.astype(self.residual_dtype),
             count=self.config.num_encoder_layers,
             remat_policy=self.config.remat_policy,
+            fetch=self.config.fetches_layers,
         )
         x = self.output_dropout(self.encoder_norm(x), deterministic=deterministic)
         return x * keep, live
@@ -274,6 +275,7 @@ class Decoder(nn.Module):
             x,
             count=self.config.num_decoder_layers,
             remat_policy=self.config.remat_policy,
+            fetch=self.config.fetches_layers,
         )
         x = self.output_dropout(self.decoder_norm(x), deterministic=deterministic)
         return named(self.logits_dense(x * keep), "batch", "length", "vocab")
@@ -290,7 +292,13 @@ class Decoder(nn.Module):
             # A loop would copy the input for each layer.
             return carry, None if scanned and memory is encoded else memory
 
-        found = layer_stack.run(self.layers, remember, (), count=self.config.num_decoder_layers)[1]
+        _, found = layer_stack.run(
+            self.layers,
+            remember,
+            (),
+            count=self.config.num_decoder_layers,
+            fetch=self.config.fetches_layers,
+        )
         if not scanned:
             return found
         return encoded if found is None else jax.tree.map(rows_first, found)
@@ -322,6 +330,7 @@ class Decoder(nn.Module):
             self.token_embedder(tokens),
             (cached, each) if scanned else tuple(zip(cached, each, strict=True)),
             count=self.config.num_decoder_layers,
+            fetch=self.config.fetches_layers,
         )
         grown = jax.tree.map(rows_first, grown) if scanned else grown
         logits = self.logits_dense(self.decoder_norm(x))[:, 0]

@@ -55,6 +55,9 @@ class T5Config:
             memory on every backend only where layers are scanned [LAYER_REMAT].
         frozen_dtype: what the matrices that do not train are kept in: float32, bfloat16 or int8,
             see `frozen_weights` [FROZEN_WEIGHTS_DTYPE].
+        frozen_memory: where what does not train lies between the layers' turns: "device", or "host"
+            for a model that the device cannot hold. Then each layer is copied to the device when it
+            runs; tables stay there [FROZEN_WEIGHTS_MEMORY].
     """
 
     vocab_size: int
@@ -74,6 +77,7 @@ class T5Config:
     scan_layers: bool = False
     remat_policy: str = "none"
     frozen_dtype: str = "float32"
+    frozen_memory: str = "device"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", _activation_dtype(self.dtype))
@@ -95,8 +99,16 @@ class T5Config:
         _check_choice(
             "frozen_dtype", self.frozen_dtype, frozen_weights.DTYPES, "FROZEN_WEIGHTS_DTYPE"
         )
+        _check_choice(
+            "frozen_memory", self.frozen_memory, ("device", "host"), "FROZEN_WEIGHTS_MEMORY"
+        )
         self._check_activations()
         self._check_buckets()
+
+    @property
+    def fetches_layers(self) -> bool:
+        """Whether each layer's parameters come from the host's memory when it runs."""
+        return self.frozen_memory == "host"
 
     def replace(self, **changes: Any) -> "T5Config":
         """The same sizes with some fields changed, checked again."""

@@ -48,6 +48,7 @@ class T5ConfigTest(parameterized.TestCase):
         ("dtype", "int32", "ACTIVATION_DTYPE"),
         ("remat_policy", "ful", "LAYER_REMAT"),
         ("frozen_dtype", "int4", "FROZEN_WEIGHTS_DTYPE"),
+        ("frozen_memory", "disk", "FROZEN_WEIGHTS_MEMORY"),
     )
     def test_an_error_names_the_value_and_the_macro(self, field, value, macro):
         with self.assertRaisesRegex(ValueError, macro) as caught:

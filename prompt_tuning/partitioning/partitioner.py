@@ -53,10 +53,13 @@ class Partitioner:
         spec = axis_rules.partition_spec(axes, shape, self.rules, self._sizes)
         return NamedSharding(self.mesh, spec)
 
-    def parameter_sharding(self, name: str, shape: Sequence[int]) -> NamedSharding:
+    def parameter_sharding(
+        self, name: str, shape: Sequence[int], memory_kind: str | None = None
+    ) -> NamedSharding:
         """Where a parameter lies; those without logical axes, such as prompts, are whole."""
         axes = parameter_axes.logical_axes([name]).get(name, ())
-        return self.sharding(axes, shape) if len(axes) == len(shape) else self.whole
+        found = self.sharding(axes, shape) if len(axes) == len(shape) else self.whole
+        return found.with_memory_kind(memory_kind) if memory_kind else found
 
     def slot_sharding(
         self, name: str, parameter_shape: Sequence[int], shape: Sequence[int]
@@ -109,15 +112,17 @@ class Partitioner:
             found = pool.map(lambda name: self.read(name, *arrays[name]), arrays)
             return dict(zip(arrays, found, strict=True))
 
-    def place(self, name: str, value: Any) -> jax.Array:
+    def place(self, name: str, value: Any, memory_kind: str | None = None) -> jax.Array:
         """A parameter in its place, or the arrays it is kept as; what lies there already is itself.
 
         Args:
             name: of T5X, or of stacked layers.
             value: numpy or JAX, or a tree of arrays such as `frozen_weights.QuantizedMatrix`.
+            memory_kind: of the devices, as JAX names it; None: their own memory.
         """
         return jax.tree.map(
-            lambda leaf: self.put(leaf, self.parameter_sharding(name, leaf.shape)), value
+            lambda leaf: self.put(leaf, self.parameter_sharding(name, leaf.shape, memory_kind)),
+            value,
         )
 
     def put(self, value: Any, sharding: NamedSharding) -> jax.Array:

@@ -22,6 +22,9 @@ class _WithoutPrompt:
     def arrange(self, params):
         return self._model.arrange(params)
 
+    def memory_kind(self, name):
+        return self._model.memory_kind(name)
+
     def loss_fn(self, params, batch, dropout_rng):
         extra = evaluation.no_prompt(self._model)
         return self._model.loss_fn(params, batch, dropout_rng, **extra)

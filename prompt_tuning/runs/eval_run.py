@@ -138,7 +138,7 @@ def _figures(
     )
     artifacts.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
     arranged = model.arrange(initial.params)
-    params = {name: part.place(name, value) for name, value in arranged.items()}
+    params = {n: part.place(n, value, model.memory_kind(n)) for n, value in arranged.items()}
     extra = None if prompt else evaluation.no_prompt(model)
     found = evaluator.figures(params, initial.step, extra)
     return _suffixed(found, "with_prompt" if prompt else "without_prompt") | {

@@ -33,6 +33,9 @@ class Model(Protocol):
     def arrange(self, params: FlatParams) -> FlatParams:
         """Returns flat parameters in the form that `loss_fn` reads without copying."""
 
+    def memory_kind(self, name: str) -> str | None:
+        """Returns JAX's name of the memory for a parameter of `arrange`; None: the device's."""
+
 
 class Trainer:
     """Compiles and runs training steps; one compilation per batch shape.
@@ -102,10 +105,10 @@ class Trainer:
           ValueError: when the optimizer's traversals select nothing or overlap.
         """
         trainable, frozen = subset.split_by_name(params, self._optimizer.trainable(params))
-        trainable, frozen = (
-            {name: self.partitioner.place(name, value) for name, value in part.items()}
-            for part in (trainable, self._model.arrange(frozen))
-        )
+        place, kind = self.partitioner.place, self._model.memory_kind
+        trainable = {name: place(name, value) for name, value in trainable.items()}
+        arranged = self._model.arrange(frozen)
+        frozen = {name: place(name, value, kind(name)) for name, value in arranged.items()}
         return self.partitioner.jit(self._fresh_state)(trainable, jnp.int32(step)), frozen
 
     def train_step(
@@ -152,7 +155,10 @@ class Trainer:
         frozen = self._model.arrange(rest)
         place = self.partitioner.parameter_sharding
         places = {
-            name: jax.tree.map(lambda leaf, name=name: place(name, leaf.shape), value)
+            name: jax.tree.map(
+                lambda leaf, name=name: place(name, leaf.shape, self._model.memory_kind(name)),
+                value,
+            )
             for name, value in frozen.items()
         }
         return jax.tree.map(_placed_shape, (state, frozen), (self._places(state), places))

@@ -82,6 +82,17 @@ class TrainStepTest(parameterized.TestCase):
         self.assertTrue(state.params[toy_model.PROMPT].is_deleted())
         self.assertFalse(any(value.is_deleted() for value in frozen.values()))
 
+    def test_frozen_lies_where_the_model_wants_it(self):
+        class HostModel(toy_model.ToyModel):
+            def memory_kind(self, name):
+                return "pinned_host"
+
+        trainer = _trainer()
+        trainer._model = HostModel()
+        _, frozen = trainer.init_state(toy_model.make_params())
+        self.assertNotEmpty(frozen)
+        self.assertEqual({v.sharding.memory_kind for v in frozen.values()}, {"pinned_host"})
+
     def test_frozen_is_an_argument_not_a_constant(self):
         trainer = _trainer()
         _, frozen, _ = _train(trainer, 1)
