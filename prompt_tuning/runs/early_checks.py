@@ -191,8 +191,9 @@ def check_model_files(
     if not isinstance(prompt_file, str) or not os.path.exists(prompt_file):
         return
     found = prompt_files.read_prompt(prompt_file).shape
-    if None not in prompt_shape:
-        prompt_files.check_shape(found, prompt_shape)
+    length, width = prompt_shape
+    if length is not None and width is not None:
+        prompt_files.check_shape(found, (length, width))
 
 
 def check_training(model_dir: str | None, baseline: Any, eval_period: Any) -> None:
