@@ -85,6 +85,19 @@ class TokenizerBenchmarkTest(absltest.TestCase):
         )
         self.assertLen(tokenizer_benchmark.table(results, "prose"), 5)
 
+    def test_documents_are_not_padded(self):
+        class Answering:
+            def ask(self, **request):
+                return _answers(1.0)[0]
+
+        workers = {(tokenizer_benchmark.HERE, 1): Answering()}
+        corpora = {"lines": "/lines.txt", "docs": "/docs.bin"}
+        results = tokenizer_benchmark.measure(workers, corpora, reps=1)
+        self.assertIn(("ours, padded to 128", "lines", 1, "cold"), results)
+        self.assertNotIn(("ours, padded to 128", "docs", 1, "cold"), results)
+        root = ElementTree.fromstring(tokenizer_benchmark.chart(results, list(corpora)))
+        self.assertLen(root.findall("{http://www.w3.org/2000/svg}rect"), 7)
+
     def test_a_process_that_ends_is_started_again(self):
         python = self.create_tempfile(
             content="#!/bin/sh\nread request\n"
