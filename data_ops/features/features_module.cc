@@ -33,12 +33,15 @@ void ThrowIfError(const Status& status) {
   if (!status.ok()) throw py::value_error(status.message());
 }
 
+void CheckDimensions(const Ids& values, const Splits& row_splits) {
+  if (values.ndim() == 1 && row_splits.ndim() == 1) return;
+  throw py::value_error(
+      "values and row_splits must have one dimension, as encode_batch returns "
+      "them.");
+}
+
 RaggedView View(const Ids& values, const Splits& row_splits) {
-  if (values.ndim() != 1 || row_splits.ndim() != 1) {
-    throw py::value_error(
-        "values and row_splits must have one dimension, as encode_batch "
-        "returns them.");
-  }
+  CheckDimensions(values, row_splits);
   const int64_t* splits = row_splits.data();
   const int64_t* end = splits + row_splits.size();
   if (splits == end || *splits != 0 || end[-1] != values.size() ||
@@ -75,6 +78,42 @@ py::array_t<int32_t> Pad(const Ids& values, const Splits& row_splits,
   int32_t* const ids = padded.mutable_data();
   py::gil_scoped_release release;
   PadRows(rows, {length, pad, eos}, ids);
+  return padded;
+}
+
+// Looks at the rows that are chosen and at no other: a batch of a large split
+// costs as much as one of a small split.
+py::array_t<int32_t> PadChosen(const Ids& values, const Splits& row_splits,
+                               const Splits& rows, int64_t length, int32_t pad,
+                               std::optional<int32_t> eos) {
+  CheckAtLeastOne("length", length);
+  CheckDimensions(values, row_splits);
+  if (rows.ndim() != 1) throw py::value_error("rows must be [B].");
+  const int64_t* const chosen = rows.data();
+  const int64_t* const splits = row_splits.data();
+  const int64_t row_count = row_splits.size() - 1;
+  for (py::ssize_t i = 0; i < rows.size(); ++i) {
+    const int64_t row = chosen[i];
+    if (row < -1 || row >= row_count) {
+      throw py::index_error("rows[" + std::to_string(i) + "] is " +
+                            std::to_string(row) + "; there are rows 0 to " +
+                            std::to_string(row_count - 1) +
+                            ", and -1 is a row of padding.");
+    }
+    if (row < 0) continue;
+    if (splits[row] < 0 || splits[row] > splits[row + 1] ||
+        splits[row + 1] > values.size()) {
+      throw py::value_error(
+          "row_splits must rise from 0 to the number of values, " +
+          std::to_string(values.size()) + ".");
+    }
+  }
+  py::array_t<int32_t> padded({rows.size(), static_cast<py::ssize_t>(length)});
+  int32_t* const ids = padded.mutable_data();
+  const auto count = static_cast<size_t>(rows.size());
+  py::gil_scoped_release release;
+  PadChosenRows({values.data(), splits, static_cast<size_t>(row_count)}, chosen,
+                count, {length, pad, eos}, ids);
   return padded;
 }
 
@@ -189,6 +228,12 @@ PYBIND11_MODULE(features_module, m) {
         py::arg("length"), py::arg("pad") = 0, py::arg("eos") = 1,
         "int32 [B, length]: cut, then EOS, then padding, as SeqIO's "
         "append_eos_after_trim and trim_and_pad; with eos=None without EOS.");
+  m.def(
+      "pad_chosen_rows", &PadChosen, py::arg("values"), py::arg("row_splits"),
+      py::arg("rows"), py::arg("length"), py::arg("pad") = 0,
+      py::arg("eos") = 1,
+      "The same of rows [B] by number; -1 is a row of padding alone. No other "
+      "row is looked at. Raises IndexError for a number that is no row's.");
   m.def("decoder_features", &DecoderFeatures, py::arg("targets"),
         "Of int32 [B, L]: (decoder_input_tokens, decoder_loss_weights), both "
         "int32 [B, L], as SeqIO's EncDecFeatureConverter.");

@@ -12,11 +12,27 @@ void PadRows(const RaggedView& rows, const PaddedLayout& layout, int32_t* ids) {
   }
 }
 
+void PadChosenRows(const RaggedView& rows, const int64_t* chosen, size_t count,
+                   const PaddedLayout& layout, int32_t* ids) {
+  for (size_t i = 0; i < count; ++i, ids += layout.length) {
+    if (chosen[i] < 0) {
+      FillPadding(ids, ids + layout.length, layout.pad);
+      continue;
+    }
+    const size_t row = static_cast<size_t>(chosen[i]);
+    WritePaddedRow(rows.row(row), rows.size(row), layout, ids);
+  }
+}
+
 void WriteDecoderFeatures(const int32_t* targets, size_t rows, size_t length,
                           int32_t* decoder_inputs, int32_t* weights) {
-  for (size_t i = 0; i < rows * length; ++i) {
-    decoder_inputs[i] = i % length == 0 ? 0 : targets[i - 1];
-    weights[i] = targets[i] != 0;
+  for (size_t i = 0; i < rows * length; ++i) weights[i] = targets[i] != 0;
+  if (length == 0) return;
+  for (size_t row = 0; row < rows; ++row) {
+    decoder_inputs[0] = 0;
+    std::copy_n(targets, length - 1, decoder_inputs + 1);
+    targets += length;
+    decoder_inputs += length;
   }
 }
 

@@ -17,6 +17,10 @@ namespace data_ops {
 // Writes [rows.rows, layout.length] ids, row-major.
 void PadRows(const RaggedView& rows, const PaddedLayout& layout, int32_t* ids);
 
+// The same of rows `chosen` [count]; -1 is a row of padding alone, without EOS.
+void PadChosenRows(const RaggedView& rows, const int64_t* chosen, size_t count,
+                   const PaddedLayout& layout, int32_t* ids);
+
 // Of `targets` [rows, length]: what the decoder reads, which is the targets
 // moved right behind a 0, and the weights of the loss, 0 where a target is 0
 // (padding) and 1 elsewhere. Both as SeqIO's EncDecFeatureConverter.

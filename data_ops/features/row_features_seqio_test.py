@@ -102,6 +102,11 @@ class RowsTest(absltest.TestCase):
             features_module.pad_rows(values, np.array([0, 5], np.int64), 4)
         with self.assertRaisesRegex(ValueError, "length is 0; it must be at least 1"):
             features_module.pad_rows(values, splits, 0)
+        for row in (-2, len(splits) - 1):
+            with self.assertRaisesRegex(IndexError, rf"rows\[1\] is {row}; there are rows 0 to"):
+                features_module.pad_chosen_rows(values, splits, np.array([0, row]), 4)
+        with self.assertRaisesRegex(ValueError, "row_splits must rise from 0 to"):
+            features_module.pad_chosen_rows(values, np.array([0, 99], np.int64), np.array([0]), 4)
         with self.assertRaisesRegex(ValueError, "max_size is -1; it must be at least 1"):
             features_module.split_rows(values, splits, -1)
         with self.assertRaisesRegex(IndexError, r"rows\[1\] is 1; there are rows 0 to 0"):

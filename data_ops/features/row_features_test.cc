@@ -28,6 +28,13 @@ TEST(RowsAreCutEndedAndPadded) {
   CHECK_EQ(narrow, Ids({1, 1, 1}));
 }
 
+TEST(ChosenRowsComeInTheOrderAsked) {
+  const Splits chosen = {2, -1, 0, 2};
+  Ids ids(12, -1);
+  PadChosenRows(kRows, chosen.data(), chosen.size(), {3, 0, 1}, ids.data());
+  CHECK_EQ(ids, Ids({8, 9, 1, 0, 0, 0, 5, 6, 1, 8, 9, 1}));
+}
+
 // Padding is written in lines of 16 ids: every length around one and two lines,
 // and not an id beyond.
 TEST(PaddingIsWhole) {

@@ -106,7 +106,7 @@ class ExampleReader:
         self.skipped, count = 0, 0
         problem = None
         for row in self.every_row():
-            if isinstance(row, Example):
+            if not isinstance(row, BadRow):
                 count += 1
                 yield row
                 continue

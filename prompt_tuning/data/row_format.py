@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import string
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from prompt_tuning.data import row_reader
 
@@ -21,8 +22,7 @@ class EmptyTextError(RowError):
     """The row is all right, but its text is empty."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """One example and the line it is from; without labels `target` is "" and `label_id` is -1.
 
     `prompt` is the name of the prompt that the row asks for, or "".
@@ -160,6 +160,9 @@ class RowConverter:
         self._ids |= {cell: self._words.index(word) for cell, word in row_format.label_map.items()}
         columns = list(row_format.text_columns) or self._default_text_columns(row_format)
         self._template = self._resolve_template(row_format, columns)
+        # The column that is the text as it stands, as in most files, and None where a template joins.
+        (before, key), *rest = self._template
+        self._only = None if before or rest else key
 
     def __call__(self, row: row_reader.Row) -> Example:
         """Converts one row.
@@ -167,20 +170,18 @@ class RowConverter:
         Raises:
           RowError: the row lacks a column, has another width, a label that is unknown, or no text.
         """
-        if not self._is_json and len(row.cells) != self._width:
+        cells, key = row.cells, self._only
+        if not self._is_json and len(cells) != self._width:
             raise RowError(
-                f"the row has {len(row.cells)} columns, and the first line has {self._width}."
+                f"the row has {len(cells)} columns, and the first line has {self._width}."
             )
-        text = "".join(
-            part if key is None else part + self._cell(row.cells, key)
-            for part, key in self._template
-        )
+        text = self._cell(cells, key) if key is not None else self._joined(cells)
         if not text or text.isspace():
             raise EmptyTextError("the input text is empty.")
-        prompt = "" if self._lacks(row, self._prompt) else self._cell(row.cells, self._prompt)
-        if self._lacks(row, self._label):
+        prompt = "" if self._lacks(cells, self._prompt) else self._cell(cells, self._prompt)
+        if self._lacks(cells, self._label):
             return Example(text, "", -1, row.line, prompt)
-        cell = self._cell(row.cells, self._label)
+        cell = self._cell(cells, self._label)
         if not self._words:
             return Example(text, cell, -1, row.line, prompt)
         label_id = self._ids.get(cell, self._ids.get(cell.strip()))
@@ -191,11 +192,16 @@ class RowConverter:
             )
         return Example(text, self._words[label_id], label_id, row.line, prompt)
 
-    def _lacks(self, row: row_reader.Row, key: str | int | None) -> bool:
+    def _joined(self, cells) -> str:
+        return "".join(
+            part if key is None else part + self._cell(cells, key) for part, key in self._template
+        )
+
+    def _lacks(self, cells, key: str | int | None) -> bool:
         """Whether there is no such column, or the row leaves out a member that it may leave out."""
         if key is None:
             return True
-        return isinstance(row.cells, dict) and key in self._optional and row.cells.get(key) is None
+        return key in self._optional and self._is_json and cells.get(key) is None
 
     def _cell(self, cells, key) -> str:
         if not self._is_json:

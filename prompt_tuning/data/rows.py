@@ -2,13 +2,13 @@
 """One row of a file, whatever the file's format is."""
 
 import dataclasses
+from typing import NamedTuple
 
 # Longer rows are almost always a file of another kind; reading them would fill the memory.
 MAX_ROW_BYTES = 1 << 20
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row and where it starts: its line, or its number in files without lines, from 1.
 
     `cells` are the cells in file order (TSV, CSV), or by name (JSON, Parquet, Arrow).

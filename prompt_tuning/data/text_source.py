@@ -8,8 +8,7 @@ through and only their tokens stay. Knows neither files nor task names.
 """
 
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import seqio
@@ -36,6 +35,24 @@ def tokenize(vocabulary, texts: Sequence[str]) -> token_rows.TokenRows:
     rows = [vocabulary.encode(text) for text in texts]
     row_splits = np.cumsum([0, *map(len, rows)], dtype=np.int64)
     return token_rows.TokenRows(np.array(sum(rows, []), np.int32), row_splits)
+
+
+def _chunks(stream: file_task.ExampleStream) -> Iterator[tuple[list[str], list[str]]]:
+    """The texts and the targets of at most _CHUNK examples at a time.
+
+    No example outlives its turn: thousands of them at once would have the garbage collector look
+    through all of the process again and again.
+    """
+    texts: list[str] = []
+    targets: list[str] = []
+    for example in stream:
+        texts.append(example.text)
+        targets.append(example.target)
+        if len(texts) == _CHUNK:
+            yield texts, targets
+            texts, targets = [], []
+    if texts:
+        yield texts, targets
 
 
 class TextSource(seqio.DataSource):
@@ -95,12 +112,11 @@ class TextSource(seqio.DataSource):
 
     def _tokenize(self, split: str) -> dict[str, token_rows.TokenRows]:
         stream = self._texts.get(split) or self._open(split)
-        rest = iter(stream)
         inputs: list[token_rows.TokenRows] = []
         targets: list[token_rows.TokenRows] = []
-        while chunk := list(itertools.islice(rest, _CHUNK)):
-            inputs.append(tokenize(self._vocabulary, [example.text for example in chunk]))
-            targets.append(tokenize(self._vocabulary, [example.target for example in chunk]))
+        for texts, answers in _chunks(stream):
+            inputs.append(tokenize(self._vocabulary, texts))
+            targets.append(tokenize(self._vocabulary, answers))
         self._skipped[split] = stream.skipped
         return {"inputs": token_rows.join(inputs), "targets": token_rows.join(targets)}
 

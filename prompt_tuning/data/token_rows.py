@@ -2,7 +2,7 @@
 """Token rows of unequal length, and the model features of a batch of them.
 
 The arithmetic of SeqIO's `append_eos_after_trim` and `EncDecFeatureConverter(pack=False)` done on
-whole batches in NumPy, value for value. Knows no task, no file and no TensorFlow.
+whole batches, value for value. Knows no task, no file and no TensorFlow.
 """
 
 import dataclasses
@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from data_ops.features import features_module
+
 PAD_ID = 0
-BOS_ID = 0
 
 TASK_FEATURES = ("inputs", "targets")
 MODEL_FEATURES = (
@@ -43,23 +44,17 @@ class TokenRows:
         """Rows as int32 [len(rows), longest], padded with 0, never wider than `max_length`.
 
         With `eos_id` a row is cut to max_length - 1 and EOS follows it, else it is cut to
-        max_length: what SeqIO does to a feature with `add_eos` and to one without. An index of -1
-        gives a row of padding alone.
+        max_length, at least 1: what SeqIO does to a feature with `add_eos` and to one without. An
+        index of -1 gives a row of padding alone.
         """
-        live = rows >= 0
-        starts = self.row_splits[rows]
-        lengths = np.where(live, self.row_splits[rows + 1] - starts, 0)
-        ends_with_eos = live & (eos_id is not None and max_length > 0)
-        lengths = np.minimum(lengths, max_length - (eos_id is not None))
-        width = int((lengths + ends_with_eos).max(initial=0))
-        columns = np.arange(width)
-        is_token = columns < lengths[:, None]
-        tokens = np.full((len(rows), width), PAD_ID, np.int32)
-        tokens[is_token] = self.values[(starts[:, None] + columns)[is_token]]
-        if eos_id is not None:
-            at = np.flatnonzero(ends_with_eos)
-            tokens[at, lengths[at]] = eos_id
-        return tokens
+        lengths = self.row_splits[rows + 1] - self.row_splits[rows] + (eos_id is not None)
+        longest = int(np.where(rows >= 0, lengths, 0).max(initial=0))
+        if longest == 0:
+            return np.zeros((len(rows), 0), np.int32)
+        width = min(longest, max_length)
+        return features_module.pad_chosen_rows(
+            self.values, self.row_splits, rows, width, PAD_ID, eos_id
+        )
 
 
 def join(parts: list[TokenRows]) -> TokenRows:
@@ -88,13 +83,12 @@ def model_features(inputs: np.ndarray, targets: np.ndarray) -> Batch:
       targets one position later, after BOS) and decoder_loss_weights [B, L] (1 where the target is
       not padding); all int32.
     """
-    shifted = np.full_like(targets, BOS_ID)
-    shifted[:, 1:] = targets[:, :-1]
+    decoder_inputs, weights = features_module.decoder_features(targets)
     return {
         "encoder_input_tokens": inputs,
-        "decoder_input_tokens": shifted,
+        "decoder_input_tokens": decoder_inputs,
         "decoder_target_tokens": targets,
-        "decoder_loss_weights": (targets != PAD_ID).astype(np.int32),
+        "decoder_loss_weights": weights,
     }
 
 
@@ -127,7 +121,9 @@ def to_width(tokens: np.ndarray, width: int) -> np.ndarray:
     """Cuts or pads int32 [B, w] to [B, width]."""
     if tokens.shape[1] >= width:
         return tokens[:, :width]
-    return np.pad(tokens, ((0, 0), (0, width - tokens.shape[1])), constant_values=PAD_ID)
+    padded = np.full((len(tokens), width), PAD_ID, tokens.dtype)
+    padded[:, : tokens.shape[1]] = tokens
+    return padded
 
 
 def bucketed_features(
