@@ -59,6 +59,13 @@ class OpenBaseTest(absltest.TestCase):
         t5x_format.write_checkpoint("memory://scanned", 0, target)
         self.assert_is_the_model(base_checkpoint.open_base("memory://scanned"))
 
+    def test_huggingface_without_its_config(self):
+        files = {"model.safetensors": toy_t5.tensors(self.arrays)}
+        toy_t5.write_folder(self.root, files)
+        os.remove(os.path.join(self.root, "config.json"))
+        with self.assertRaisesRegex(ValueError, "its config.json must lie beside them"):
+            base_checkpoint.open_base(self.root)
+
     def test_nothing_there(self):
         with self.assertRaisesRegex(FileNotFoundError, "/no/such/model does not exist"):
             base_checkpoint.open_base("/no/such/model")

@@ -158,7 +158,7 @@ class _Reader:
             # mT5 was released without, and transformers 5 never scales it.
             model_type == "t5" and self._flag("scale_decoder_outputs", tied),
             model_type,
-            float(self.entries.get("dropout_rate", 0.1)),
+            self._share("dropout_rate", 0.1),
             self._natural("relative_attention_max_distance", 128),
         )
 
@@ -212,6 +212,14 @@ class _Reader:
         if not isinstance(value, bool):
             raise ValueError(f"{self.path} has {name} {value!r}; it must be true or false.")
         return value
+
+    def _share(self, name: str, default: float) -> float:
+        value = self.entries.get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+            raise ValueError(
+                f"{self.path} has {name} {value!r}; it must be a number of at least 0 and below 1."
+            )
+        return float(value)
 
     def _natural(self, name: str, default: Any = None) -> int:
         value = self.entries.get(name)

@@ -111,6 +111,9 @@ class ReadConfigTest(parameterized.TestCase):
         ("text_for_a_number", {"d_ff": "1024"}, "d_ff '1024'; it must be an integer above 0"),
         ("zero", {"num_layers": 0}, "num_layers 0; it must be"),
         ("missing", {"d_model": None}, "d_model None; it must be"),
+        ("text_for_a_share", {"dropout_rate": "0.1"}, "dropout_rate '0.1'; it must be a number"),
+        ("a_list_for_a_share", {"dropout_rate": [0.1]}, "config.json has dropout_rate .0.1.; it"),
+        ("too_much", {"dropout_rate": 1}, "dropout_rate 1; it must be a number"),
         ("text_for_a_flag", {"tie_word_embeddings": "no"}, "tie_word_embeddings 'no'"),
     )
     def test_what_has_no_counterpart(self, changes, message):

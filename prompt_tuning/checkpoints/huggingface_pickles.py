@@ -13,6 +13,7 @@ import math
 import os
 import pickle
 import zipfile
+import zlib
 from typing import Any
 
 import ml_dtypes
@@ -81,7 +82,8 @@ def read_file(path: str) -> dict[str, MappedArray]:
                 raise ValueError(f"{path} holds big-endian numbers; {hint}")
             with archive.open(index) as file:
                 tensors = _WeightsUnpickler(file, path).load()
-    except (StopIteration, RuntimeError, zipfile.BadZipFile) as error:
+    # A damaged archive may lead the reader anywhere: before the file, or into no compressed data.
+    except (StopIteration, RuntimeError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is no complete file of PyTorch weights; {hint}") from error
     if not isinstance(tensors, dict):
         raise ValueError(f"{path} holds a {type(tensors).__name__}, not named tensors.")
@@ -121,10 +123,20 @@ class _WeightsUnpickler(pickle._Unpickler):
             return known[module, name]
         if module == "torch" and name in _STORAGES:
             return _Storage(name)
+        tensor = self._tensor_being_read()
         raise ValueError(
-            f"{self._path} asks to call {module}.{name}, which weights do not need; it is not "
-            "read. Do not load it with anything else either unless you trust who made it."
+            f"{f'{tensor} in ' if tensor else ''}{self._path} asks to call {module}.{name}, which "
+            "weights do not need; it is not read. Do not load it with anything else either unless "
+            "you trust who made it."
         )
+
+    def _tensor_being_read(self) -> str:
+        """The key whose value is being built, the last one of the outermost level; "" if none."""
+        levels = ([key for key in level if isinstance(key, str)] for level in self._levels())
+        return next((keys[-1] for keys in levels if keys), "")
+
+    def _levels(self) -> list[list[Any]]:
+        return [*getattr(self, "metastack", ()), getattr(self, "stack", [])]
 
     def persistent_load(self, pid: Any) -> tuple[np.dtype, str]:
         kind, storage, key, *_ = pid

@@ -146,8 +146,21 @@ class ReadFileTest(parameterized.TestCase):
         with mock.patch("os.system", side_effect=AssertionError("it was called")):
             name = name.replace(".", r"\.")
             path = self.write(pickle.dumps({"w": evil}, 2).replace(b"__builtin__", b"builtins"))
-            with self.assertRaisesRegex(ValueError, f"asks to call {name}, which weights do not"):
+            pattern = rf"\Aw in .*pytorch_model.bin asks to call {name}, which weights do not"
+            with self.assertRaisesRegex(ValueError, pattern):
                 huggingface_pickles.read_file(path)
+
+    def test_the_tensor_that_asks_for_a_call_is_named(self):
+        evil = _Evil(os.system, "touch /nowhere")
+        state = collections.OrderedDict(v=_tensor("0", self.weight), w=evil, x=evil)
+        with self.assertRaisesRegex(ValueError, r"\Aw in .* asks to call posix\.system"):
+            huggingface_pickles.read_file(self.write(_dumps(state), {"0": self.weight}))
+        # Within a tensor's own description.
+        state = collections.OrderedDict(v=_tensor("0", self.weight, offset=evil))
+        with self.assertRaisesRegex(ValueError, r"\Av in .* asks to call posix\.system"):
+            huggingface_pickles.read_file(self.write(_dumps(state), {"0": self.weight}))
+        with self.assertRaisesRegex(ValueError, r"\A/.* asks to call posix\.system"):
+            huggingface_pickles.read_file(self.write(pickle.dumps(evil, 2)))
 
     def test_even_other_names_of_pytorch_are_refused(self):
         with mock.patch.dict(sys.modules, _TORCH):
@@ -196,6 +209,15 @@ class ReadFileTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "no complete file of PyTorch weights"):
             huggingface_pickles.read_file(self.path)
 
+    def test_an_archive_with_a_piece_missing(self):
+        path = self.write(_dumps({"w": _tensor("0", self.weight)}), {"0": self.weight})
+        with open(path, "rb") as file:
+            content = file.read()
+        with open(path, "wb") as file:  # Offsets in the directory at the end now lead before it.
+            file.write(content[200:])
+        with self.assertRaisesRegex(ValueError, "no complete file of PyTorch weights"):
+            huggingface_pickles.read_file(path)
+
     def test_no_file(self):
         with self.assertRaisesRegex(FileNotFoundError, "pytorch_model.bin does not exist"):
             huggingface_pickles.read_file(self.path)
@@ -211,6 +233,23 @@ class ReadFileTest(parameterized.TestCase):
             for tensor in huggingface_pickles.read_file(
                 self.write(bytes(index), {"0": self.weight})
             ).values():
+                tensor.get()
+        except (ValueError, MemoryError) as error:
+            self.assertTrue(isinstance(error, MemoryError) or self.path in str(error), error)
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.data())
+    def test_whatever_the_archive_no_other_error(self, data):
+        with open(self.one(), "rb") as file:
+            content = bytearray(file.read())
+        begin = data.draw(st.integers(0, len(content)))
+        del content[begin : begin + data.draw(st.integers(0, 200))]
+        for _ in range(data.draw(st.integers(0, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        with open(self.path, "wb") as file:
+            file.write(content)
+        try:
+            for tensor in huggingface_pickles.read_file(self.path).values():
                 tensor.get()
         except (ValueError, MemoryError) as error:
             self.assertTrue(isinstance(error, MemoryError) or self.path in str(error), error)

@@ -211,16 +211,16 @@ def _check_type(peft_type: Any, directory: str) -> None:
     accepted = (*PROMPTS, MULTITASK)
     if peft_type in accepted:
         return
-    reason = "; this method is no prompt"
+    reason = "; this method is no prompt."
     if peft_type == "PREFIX_TUNING":
         reason = (
             ", whose keys and values for the decoder's attention are no positions of the input and "
-            "have no counterpart here; train the prompt again with PROMPT_TUNING"
+            "have no counterpart here; train the prompt again with PROMPT_TUNING."
         )
     elif close := difflib.get_close_matches(str(peft_type), accepted, 1):
         reason = f"; did you mean {close[0]}?"
     raise ValueError(
-        f"{directory} has peft_type {peft_type!r}{reason}. Accepted are {', '.join(accepted)}."
+        f"{directory} has peft_type {peft_type!r}{reason} Accepted are {', '.join(accepted)}."
     )
 
 
@@ -253,7 +253,13 @@ def _tensor(
         raise ValueError(
             f"{name} in {tensor.path} is {tensor.dtype}; accepted are {', '.join(_FLOATS)}."
         )
-    return np.array(tensor.get(), np.float32)
+    values = np.array(tensor.get(), np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} in {tensor.path} has numbers that are NaN or infinite; nothing can be computed "
+            "with it. Take the adapter of an earlier step."
+        )
+    return values
 
 
 def _natural(config: Mapping[str, Any], key: str, directory: str) -> int:

@@ -118,7 +118,7 @@ class ReadAdapterTest(_AdapterTest):
     @parameterized.named_parameters(
         ("prefix", {"peft_type": "PREFIX_TUNING"}, "keys and values .* no counterpart here"),
         ("lora", {"peft_type": "LORA"}, "'LORA'; this method is no prompt"),
-        ("typing_error", {"peft_type": "PROMPT_TUNNING"}, "did you mean PROMPT_TUNING"),
+        ("typing_error", {"peft_type": "PROMPT_TUNNING"}, r"mean PROMPT_TUNING\? Accepted are"),
         ("no_type", {"peft_type": None}, "peft_type None"),
         ("length", {"num_virtual_tokens": 4}, r"has shape \[3, 4\]; adapter_config.json says \[4"),
         ("no_length", {"num_virtual_tokens": None}, "num_virtual_tokens None in adapter_config"),
@@ -136,6 +136,10 @@ class ReadAdapterTest(_AdapterTest):
         (
             {"prompt_embeddings": np.ones((3, 4), np.int8)},
             "prompt_embeddings in .* is int8; accepted are float32",
+        ),
+        (
+            {"prompt_embeddings": np.full((3, 4), np.inf, np.float32)},
+            "prompt_embeddings in .* has numbers that are NaN or infinite",
         ),
     )
     def test_tensors_that_do_not_fit(self, tensors, message):

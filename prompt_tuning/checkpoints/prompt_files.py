@@ -159,7 +159,7 @@ def _find(path: str) -> tuple[str, np.ndarray]:
     if not paths.is_directory(path):
         raise FileNotFoundError(f"{path} does not exist. {_ACCEPTED}.")
     if peft_adapter.is_adapter(path):
-        return path, peft_adapter.read_adapter(path).prompt()
+        return path, _of_one_task(path, peft_adapter.read_adapter(path))
     is_numpy_folder = path.rstrip("/").endswith(NUMPY_FOLDER)
     folder = path if is_numpy_folder else paths.join(path, NUMPY_FOLDER)
     steps = _steps_in(folder)
@@ -172,6 +172,15 @@ def _find(path: str) -> tuple[str, np.ndarray]:
     except (FileNotFoundError, ValueError):
         return _from_numpy_folder(path)
     return _from_t5x(path)
+
+
+def _of_one_task(path: str, adapter: peft_adapter.PeftAdapter) -> np.ndarray:
+    if len(adapter.prompts) > 1:
+        raise ValueError(
+            f"{path} is an adapter with prompts of {len(adapter.prompts)} tasks; take one out of it "
+            "with `tools/bazel run //tools:convert_prompt -- --task`, and give that."
+        )
+    return adapter.prompt()
 
 
 def _steps_in(folder: str) -> list[int]:

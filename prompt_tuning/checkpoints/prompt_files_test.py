@@ -83,6 +83,13 @@ class ReadPromptTest(parameterized.TestCase):
         peft_adapter.write_adapter(folder, _PROMPT, num_layers=2, num_attention_heads=2)
         self.assert_prompt(folder)
 
+    def test_peft_adapter_of_several_tasks(self):
+        folder = os.path.join(self.root, "adapter")
+        prompts = np.stack([_PROMPT, _PROMPT])
+        peft_adapter.write_adapter(folder, prompts, num_layers=2, num_attention_heads=2)
+        with self.assertRaisesRegex(ValueError, "prompts of 2 tasks; .*convert_prompt -- --task"):
+            prompt_files.read_prompt(folder)
+
     def test_t5x_checkpoint_with_one_prompt(self):
         target = {_NAME: _PROMPT, "token_embedder/embedding": np.zeros((3, 8))}
         folder = t5x_format.write_checkpoint(self.root, 4, target)

@@ -149,7 +149,10 @@ def _explanation(path: str) -> Exception:
             f"{paths.parent(path)}."
         )
     if any(_HUGGING_FACE.fullmatch(name) for name in names):
-        return ValueError(f"{path} holds a HuggingFace model, not a T5X checkpoint. {_EXPECTED}.")
+        return ValueError(
+            f"{path} holds weights of HuggingFace, not a T5X checkpoint; where a HuggingFace model "
+            f"is accepted, its config.json must lie beside them. {_EXPECTED}."
+        )
     if any(name.endswith(".index") for name in names):
         return ValueError(f"{path} holds TensorFlow checkpoints, not a T5X one. {_EXPECTED}.")
     shown = ", ".join(names[:5]) or "nothing"

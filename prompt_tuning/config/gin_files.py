@@ -177,6 +177,11 @@ def _syntax_error(error: SyntaxError, text: str | None = None) -> ValueError:
     if text is None:
         return ValueError(f"gin syntax error at {error.filename}:{error.lineno}: {reason}")
     name, _, value = (part.strip() for part in text.partition("="))
+    if reason.startswith("EOF in multi-line"):
+        return ValueError(
+            f"gin cannot read the binding {text!r} ({reason}); a bracket or brace in it is not "
+            f"closed: --gin.{name}."
+        )
     return ValueError(
         f"gin cannot read the binding {text!r} ({reason}); text needs quotes inside the shell's: "
         f"--gin.{name}=\"'{value}'\""

@@ -84,7 +84,7 @@ class GinFilesTest(parameterized.TestCase):
         path = self.write("open.gin", "A = [1, 2\n")
         with self.assertRaisesRegex(ValueError, f"syntax error at {path}:[123]: EOF"):
             gin_files.read([path])
-        with self.assertRaisesRegex(ValueError, "cannot read the binding 'A = \\[1'.*EOF"):
+        with self.assertRaisesRegex(ValueError, "binding 'A = \\[1'.*EOF.*not closed: --gin.A"):
             gin_files.read([], ["A = [1"])
 
     def test_binary_file(self):

@@ -73,6 +73,13 @@ def _regexes(value: Any) -> str | None:
     return "a list of regular expressions"
 
 
+def _texts(value: Any) -> str | None:
+    # A single text would be taken for a list of its letters.
+    if isinstance(value, list | tuple) and value and all(isinstance(text, str) for text in value):
+        return None
+    return "a list of texts, such as ['negative', 'positive']"
+
+
 def _input_format(value: Any) -> str | None:
     if value is None or value in INPUT_FORMATS:
         return None
@@ -109,6 +116,7 @@ _TABLE: tuple[tuple[str, str, _Check, str], ...] = (
         _input_format,
         "--input_format (INPUT_FORMAT)",
     ),
+    ("prompt_tuning.prompts.initializers:from_embedded_list", "texts", _texts, "CLASS_LABELS"),
     ("prompt_tuning.training.optimizers:match_any", "regexes", _regexes, "PROMPT_REGEX"),
 )
 

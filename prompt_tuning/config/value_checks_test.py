@@ -6,8 +6,9 @@ from absl.testing import absltest, parameterized
 from prompt_tuning.config import early_settings, gin_files, gin_flags, value_checks
 
 
-def _check(*bindings):
+def _check(*bindings, prompts=()):
     files = ["prompt_tuning/configs/models/t5_1_1_base_prompt.gin"]
+    files.extend(f"prompt_tuning/configs/prompts/{name}.gin" for name in prompts)
     files.append("prompt_tuning/configs/runs/prompt_finetune.gin")
     statements = gin_files.read(files, bindings, gin_flags.search_paths(["."]))
     value_checks.check(early_settings.EarlySettings(statements))
@@ -34,6 +35,15 @@ class ValueChecksTest(parameterized.TestCase):
     def test_refused(self, binding, pattern):
         with self.assertRaisesRegex(ValueError, pattern):
             _check(binding)
+
+    @parameterized.product(
+        prompts=(["from_class_labels"], ["from_class_labels_numpy"]),
+        value=("'positive'", "[]", "[0, 1]"),
+    )
+    def test_class_labels(self, prompts, value):
+        _check("CLASS_LABELS = ['negative', 'positive']", prompts=prompts)
+        with self.assertRaisesRegex(ValueError, "must be a list of texts.*Set CLASS_LABELS"):
+            _check(f"CLASS_LABELS = {value}", prompts=prompts)
 
 
 if __name__ == "__main__":

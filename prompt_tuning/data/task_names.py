@@ -11,6 +11,13 @@ import os
 from prompt_tuning.config import dataset_config
 from prompt_tuning.data import row_format
 
+# Modules of upstream that stand here under another name -> the name. A module below one of them
+# (`prompt_tuning.spot.data.nli`) is part of the same one here.
+UPSTREAM_MODULES = {
+    "prompt_tuning.extended.perceptron.data": "prompt_tuning.data.perceptron",
+    "prompt_tuning.recycling.data": "prompt_tuning.data.recycling",
+    "prompt_tuning.spot.data": "prompt_tuning.data.spot",
+}
 DEMO_TASK = "bundled_reviews"
 _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "task_names.txt")
 
@@ -36,6 +43,14 @@ def unknown(name: str, known: list[str]) -> ValueError:
         "--task to a name of docs/tasks.md, or MIXTURE_OR_TASK_MODULE to the module that "
         f"registers it.{row_format.nearest(name, known)}"
     )
+
+
+def module_here(module: str) -> str:
+    """The name that a module of tasks has here: another one for some of upstream's."""
+    for upstream, ours in UPSTREAM_MODULES.items():
+        if module == upstream or module.startswith(f"{upstream}."):
+            return ours
+    return module
 
 
 def unknown_module(module: str, missing: str | None) -> ValueError:

@@ -15,6 +15,15 @@ class TaskNamesTest(parameterized.TestCase):
     def test_known(self, name):
         task_names.check(name)
 
+    @parameterized.parameters(
+        ("prompt_tuning.spot.data", "prompt_tuning.data.spot"),
+        ("prompt_tuning.recycling.data.tasks", "prompt_tuning.data.recycling"),
+        ("prompt_tuning.spot.database", "prompt_tuning.spot.database"),
+        ("prompt_tuning.data.glue", "prompt_tuning.data.glue"),
+    )
+    def test_names_of_upstreams_modules(self, upstream, here):
+        self.assertEqual(task_names.module_here(upstream), here)
+
     def test_unknown_names_the_nearest(self):
         with self.assertRaisesRegex(
             ValueError, "no task or mixture 'bundled_review' .*Did you mean 'bundled_reviews'"

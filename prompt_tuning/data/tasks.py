@@ -32,14 +32,6 @@ FILE_TASK = dataset_config.FILE_TASK_NAME
 DEMO_SPLITS = {"train": (2000, 0), "validation": (500, 1), "test": (1000, 2)}
 DEMO_LABELS = ("negative", "positive")
 
-# Modules of upstream that stand here under another name -> the name. A module below one of them
-# (`prompt_tuning.spot.data.nli`) is part of the same one here.
-UPSTREAM_MODULES = {
-    "prompt_tuning.extended.perceptron.data": "prompt_tuning.data.perceptron",
-    "prompt_tuning.recycling.data": "prompt_tuning.data.recycling",
-    "prompt_tuning.spot.data": "prompt_tuning.data.spot",
-}
-
 
 def register_demo_task(
     vocabulary: SentencePieceVocabulary | None = None, add_inputs_eos: bool = False
@@ -187,10 +179,7 @@ def label_words(task: seqio.Task) -> tuple[str, ...]:
 
 
 def _import_tasks(module: str) -> None:
-    for upstream, ours in UPSTREAM_MODULES.items():
-        if module == upstream or module.startswith(f"{upstream}."):
-            module = ours
     try:
-        importlib.import_module(module)
+        importlib.import_module(task_names.module_here(module))
     except ModuleNotFoundError as error:
         raise task_names.unknown_module(module, error.name) from None

@@ -44,7 +44,9 @@ def check(entry_point: str, settings: Settings, foreign_tasks: bool = False) -> 
             _check_task(value, foreign_tasks)
         restore = getattr(value, "restore", value)
         if isinstance(restore, checkpoint_config.RestoreCheckpointConfig):
-            _check_restore(restore)
+            step = _check_restore(restore)
+            if entry_point == "train" and step is not None and "relative_steps" in settings:
+                _check_last_step(settings, step)
     # eval's --tasks; tasks of a module of the user's are not known yet.
     if not foreign_tasks and not getattr(settings.get("dataset_cfg"), "module", None):
         for name in settings.get("tasks") or ():
@@ -234,18 +236,29 @@ def _check_infer(settings: Settings) -> None:
 def _check_task(config: dataset_config.DatasetConfig, foreign_tasks: bool) -> None:
     """The task is one that is known, or its module may be there."""
     module = config.module
-    if module and module.split(".")[0] != "prompt_tuning":
-        if not aliases.may_exist(module):
-            raise task_names.unknown_module(module, module)
-    elif not foreign_tasks:
+    if module and not aliases.may_exist(task_names.module_here(module)):
+        raise task_names.unknown_module(module, module)
+    if not foreign_tasks and (not module or module.split(".")[0] == "prompt_tuning"):
         task_names.check(config.mixture_or_task_name)
 
 
-def _check_restore(restore: checkpoint_config.RestoreCheckpointConfig) -> None:
-    """A checkpoint of T5X on this machine has an index that can be read."""
+def _check_last_step(settings: Settings, first_step: int) -> None:
+    """An absolute TRAIN_STEPS counts the steps of the checkpoint that the run starts from."""
+    total_steps = settings.get("total_steps")
+    if settings["relative_steps"] is None and total_steps is not None and total_steps < first_step:
+        raise ValueError(
+            f"TRAIN_STEPS is {total_steps}, but the checkpoint is at step {first_step}, which "
+            f"TRAIN_STEPS includes; set TRAIN_STEPS={first_step + total_steps} for {total_steps} "
+            f"more, or TRAIN_STEPS_RELATIVE={total_steps}."
+        )
+
+
+def _check_restore(restore: checkpoint_config.RestoreCheckpointConfig) -> int | None:
+    """A checkpoint of T5X on this machine has an index that can be read; returns its step."""
     given = [restore.path] if isinstance(restore.path, str) else restore.path
     if not all(os.path.exists(path) for path in given):
-        return  # An object store's, or a name of the hub.
-    for path in restore_paths.restore_paths(restore)[:1]:
-        if not huggingface_format.is_huggingface(path):
-            t5x_format.open_checkpoint(path)
+        return None  # An object store's, or a name of the hub.
+    path = next(iter(restore_paths.restore_paths(restore)), None)
+    if path is None or huggingface_format.is_huggingface(path):
+        return None
+    return t5x_format.open_checkpoint(path).step

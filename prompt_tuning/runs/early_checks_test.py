@@ -11,6 +11,7 @@ from absl.testing import absltest, parameterized
 
 from data_ops import vocabulary
 from prompt_tuning.bundled import bundled
+from prompt_tuning.checkpoints import t5x_format
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.runs import early_checks
 
@@ -99,6 +100,29 @@ class EarlyChecksTest(parameterized.TestCase):
         early_checks.check("evaluate", foreign)
         gone = {"dataset_cfg": _config(task="theirs", module="no_such.module")}
         self.assert_refused("MIXTURE_OR_TASK_MODULE is 'no_such.module'", "evaluate", **gone)
+
+    @parameterized.parameters("prompt_tuning.data.tasks", "prompt_tuning.spot.data.tasks")
+    def test_upstreams_modules_of_tasks(self, module):
+        task = "taskless_glue_sst2_v200_examples"
+        early_checks.check("evaluate", {"dataset_cfg": _config(task=task, module=module)})
+        wrong = {"dataset_cfg": _config(task=task, module=module.replace("data", "dta"))}
+        self.assert_refused(f"is '{module.replace('data', 'dta')}', and imp", "evaluate", **wrong)
+        unknown = {"dataset_cfg": _config(task="taskless_glue_sst3", module=module)}
+        self.assert_refused("no task or mixture 'taskless_glue_sst3'", "evaluate", **unknown)
+
+    def test_an_absolute_number_of_steps_before_the_checkpoints(self):
+        folder = self.create_tempdir().full_path
+        t5x_format.write_checkpoint(folder, 1100, {"w": np.zeros(2, np.float32)})
+        restore = checkpoint_config.RestoreCheckpointConfig(folder, mode="latest")
+        settings = {
+            "checkpoint_cfg": checkpoint_config.CheckpointConfig(restore=restore),
+            "total_steps": 30,
+        }
+        pattern = "TRAIN_STEPS is 30, but the checkpoint is at step 1100.*TRAIN_STEPS=1130 for 30"
+        self.assert_refused(pattern, **settings, relative_steps=None)
+        early_checks.check("train", {**_TRAIN, **settings, "relative_steps": 30})
+        settings["total_steps"] = 1100
+        early_checks.check("train", {**_TRAIN, **settings, "relative_steps": None})
 
     def test_checkpoints(self):
         folder = self.create_tempdir()

@@ -7,6 +7,7 @@ Joins `checkpoints` (names and arrays) with a model (what it needs). Knows no op
 import dataclasses
 import difflib
 import functools
+import re
 import time
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from flax import traverse_util
 
 from prompt_tuning.checkpoints import (
@@ -182,6 +184,7 @@ def _sources(checkpoint, shapes, restore) -> dict[str, str | None]:
         fallback_to_scratch=restore.fallback_to_scratch,
         strict=restore.strict,
     )
+    _warn_of_missing(assigned, restore.assignment_map, checkpoint.directory)
     sources = {name.removeprefix(_TARGET): source for name, source in assigned.items()}
     drawn = [name for name, source in sources.items() if source is None]
     if drawn and not restore.fallback_to_scratch:
@@ -193,6 +196,25 @@ def _sources(checkpoint, shapes, restore) -> dict[str, str | None]:
             f"{near}."
         )
     return sources
+
+
+def _warn_of_missing(assigned: Mapping[str, str | None], rules: Any, directory: str) -> None:
+    """What `fallback_to_scratch` lets pass without a rule is random and, mostly, never trained."""
+    patterns = [pattern for pattern, _ in rules or ()]
+    missing = [
+        name.removeprefix(_TARGET)
+        for name, source in assigned.items()
+        if source is None and not any(re.fullmatch(pattern, name) for pattern in patterns)
+    ]
+    if missing:
+        logging.warning(
+            "%d parameters of the model are not in %s and start at random, for example %s; choose "
+            "the gin file of that checkpoint's size, or name them in "
+            "RestoreCheckpointConfig.assignment_map.",
+            len(missing),
+            directory,
+            missing[0],
+        )
 
 
 def _check_shapes(leaves, shapes, directory: str) -> None:

@@ -22,10 +22,10 @@ SHAPES = {"encoder_input_tokens": (1, 8), "decoder_input_tokens": (1, 4)}
 PROMPT = "encoder/prompt/prompt/prompt"
 
 
-def make_model(length=7, mlp_dim=40):
+def make_model(length=7, mlp_dim=40, encoder_layers=2):
     config = network.T5Config(
         vocab_size=384, emb_dim=16, num_heads=4, head_dim=6, mlp_dim=mlp_dim,
-        num_encoder_layers=2, num_decoder_layers=3, dtype="float32",
+        num_encoder_layers=encoder_layers, num_decoder_layers=3, dtype="float32",
     )  # fmt: skip
     make_prompt = functools.partial(prompt.Prompt, length, nn.initializers.uniform(0.5))
     module = prompted_network.PromptedTransformer(
@@ -127,6 +127,16 @@ class InitializationTest(absltest.TestCase):
     def test_left_out_parameter_needs_fallback(self):
         with self.assertRaisesRegex(ValueError, "fallback_to_scratch = True"):
             initialize(make_model(), restore(fallback_to_scratch=False))
+
+    def test_a_parameter_that_no_rule_leaves_out_is_told(self):
+        pattern = r"\d+ parameters .* at random, for example encoder/layers_2/attention/key/kernel"
+        with self.assertLogs(level="WARNING") as logs:
+            initial = initialize(make_model(encoder_layers=3), restore())
+        self.assertRegex(logs.output[0], pattern)
+        self.assertIn("encoder/layers_2/mlp/wo/kernel", initial.drawn)
+        with self.assertNoLogs(level="WARNING"):
+            rules = ((r".*prompt.*", None), (r".*/encoder/layers_2/.*", None))
+            initialize(make_model(encoder_layers=3), restore(assignment_map=rules))
 
     def test_missing_checkpoint_names_the_path(self):
         with self.assertRaisesRegex(FileNotFoundError, "nowhere"):

@@ -15,6 +15,7 @@ array holds all layers.
 """
 
 import dataclasses
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -100,7 +101,7 @@ def open_model(path: str, step: int | None = None) -> Model:
     """Opens either format; reads no values.
 
     Raises:
-      FileNotFoundError, ValueError: from the format's own reader.
+      FileNotFoundError, ValueError: from the format's own reader; or there is only a prompt.
     """
     checkpoint = base_checkpoint.open_base(path, step)
     target = checkpoint.target()
@@ -108,6 +109,11 @@ def open_model(path: str, step: int | None = None) -> Model:
         return Model(target, (), 0, checkpoint.config, checkpoint.vocabulary_file)
     prompts = tuple(name for name in target if "prompt" in name.split("/"))
     parameters = {name: leaf for name, leaf in target.items() if name not in prompts}
+    if not parameters:
+        raise ValueError(
+            f"{checkpoint.directory} holds a prompt and no model, which a run does not copy; give "
+            "the model that the run started from: --input. convert_prompt takes prompts."
+        )
     return Model(parameters, prompts, checkpoint.step)
 
 
@@ -134,6 +140,8 @@ def write_model(model: Model, output: str, to: str, on_bytes: Callable[[int], No
             vocabulary_file=VOCABULARY.value or model.vocabulary_file,
         )
         return output
+    if os.path.exists(output) and not os.path.isdir(output):
+        raise ValueError(f"{output} is a file; give the folder that checkpoint_<step> goes into.")
     if to == "t5x_scanned":
         leaves = {_TARGET + name: leaf for name, leaf in parameters.items()}
         stacked = scanned_layers.stack(leaves)

@@ -117,6 +117,19 @@ class ConvertTest(parameterized.TestCase):
         found = huggingface_format.open_checkpoint(self.path("hf")).target()
         self.assertCountEqual(found, self.arrays)
 
+    def test_a_run_of_which_only_the_prompt_was_saved(self):
+        prompt = {"encoder/prompt/prompt/prompt": np.ones((3, 4), np.float32)}
+        folder = t5x_format.write_checkpoint(self.path("run"), 5, prompt)
+        with self.assertRaisesRegex(ValueError, f"{folder} holds a prompt and no model.*--input"):
+            convert_checkpoint.open_model(self.path("run"))
+
+    def test_a_file_where_the_folder_should_be(self):
+        self.folder("hf")
+        self.create_tempfile(self.path("file"))
+        model = convert_checkpoint.open_model(self.path("hf"))
+        with self.assertRaisesRegex(ValueError, "file is a file; give the folder"):
+            convert_checkpoint.write_model(model, self.path("file"), "t5x", lambda _: None)
+
     def test_the_step(self):
         t5x_format.write_checkpoint(self.path("run"), 5, self.arrays)
         t5x_format.write_checkpoint(self.path("run"), 9, self.arrays)

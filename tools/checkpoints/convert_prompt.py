@@ -92,6 +92,10 @@ def main(argv: Sequence[str]) -> None:
             raise app.UsageError(f"{adapters[0]} is an adapter; it must be the only --input.")
         print(import_adapter(adapters[0], output, TASK.value))
         return
+    if TASK.value is not None:
+        raise app.UsageError(
+            f"--task is {TASK.value}, but {inputs[0]} is no adapter; leave it out."
+        )
     if not BASE_MODEL.value:
         raise app.UsageError("--base_model is not set; an adapter needs to know its sizes.")
     print(export_prompts(inputs, BASE_MODEL.value, output))

@@ -95,6 +95,7 @@ class ConvertPromptTest(absltest.TestCase):
         self.assertIn(
             "--base_model is not set", self.convert([prompt], "b", status=2, base_model=None)
         )
+        self.assertIn("is no adapter", self.convert([prompt], "b", status=2, task=0))
         self.assertIn("--input is not set", self.convert([], "b", status=2))
         both = [prompt, self.path("adapter")]
         self.assertIn("must be the only --input", self.convert(both, "b", status=2))
