@@ -75,16 +75,16 @@ def check_shape(found: tuple[int, ...], needed: tuple[int, ...]) -> None:
     found, needed = tuple(found), tuple(needed)
     if found == needed:
         return
+    change = "change --prompt_file (PROMPT_FILE)"
     if found[1:] != needed[1:]:
         advice = (
             f"its vectors have {found[-1]} numbers and the model's embeddings {needed[-1]}, so it "
-            "was made for a model of another size; change --prompt_file (PROMPT_FILE) or the model"
+            f"was made for a model of another size; {change} or the model"
         )
+    elif not found[0]:
+        advice = f"it is empty; {change}"
     else:
-        advice = (
-            f"set --prompt_length (PROMPT_LENGTH) to {found[0]}, or change --prompt_file "
-            "(PROMPT_FILE)"
-        )
+        advice = f"set --prompt_length (PROMPT_LENGTH) to {found[0]}, or {change}"
     raise ValueError(f"the given prompt has shape {found}, the model needs {needed}: {advice}.")
 
 

@@ -176,6 +176,7 @@ class CheckShapeTest(parameterized.TestCase):
         ((5, 8), (6, 8), "--prompt_length .PROMPT_LENGTH. to 5, or"),
         ((5, 8), (5, 9), "vectors have 8 numbers and the model's embeddings 9.*another size"),
         ((5, 8), (6, 9), "another size"),
+        ((0, 8), (6, 8), r"needs \(6, 8\): it is empty; change --prompt_file"),
     )
     def test_advice(self, found, needed, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -6,6 +6,7 @@ and before `--gin.` bindings, which win. Where the chosen files have none of a f
 is an error and not silence.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -118,13 +119,15 @@ def bindings(
         statements: of the gin files, which decide what of a flag's targets there is.
 
     Raises:
-        ValueError: the files have none of a flag's targets.
+        ValueError: the files have none of a flag's targets, or a number is not finite.
     """
     made: dict[str, str] = {}
     for name, flag in flags_of(entry_point).items():
         value = given.get(name)
         if value is None or not flag.targets:
             continue
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"--{name} is {value}; it must be a finite number")
         known = [target for target in flag.targets if gin_checks.has_key(statements, target.key)]
         if not known:
             keys = " or ".join(target.key for target in flag.targets)

@@ -157,6 +157,11 @@ class FriendlyFlagsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "--prompt_string has no effect: .*PROMPT_STRING"):
             _bindings("train", prompt_init="uniform", prompt_string="a")
 
+    @parameterized.parameters("nan", "inf", "-inf")
+    def test_a_number_that_gin_cannot_spell(self, text):
+        with self.assertRaisesRegex(ValueError, f"--learning_rate is {text}; it must be a finite"):
+            _bindings("train", learning_rate=float(text))
+
     @parameterized.parameters("model", "prompt_init")
     def test_flags_that_choose_files_beside_files(self, name):
         friendly_flags.check_no_file_flags({"model_dir": "x", name: None})

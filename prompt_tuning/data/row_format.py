@@ -173,7 +173,8 @@ class RowConverter:
         cells, key = row.cells, self._only
         if not self._is_json and len(cells) != self._width:
             raise RowError(
-                f"the row has {len(cells)} columns, and the first line has {self._width}."
+                f"the row has {len(cells)} columns, and the first line has {self._width}; correct "
+                "the row or set --skip_bad_rows (SKIP_BAD_ROWS)."
             )
         text = self._cell(cells, key) if key is not None else self._joined(cells)
         if not text or text.isspace():

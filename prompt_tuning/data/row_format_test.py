@@ -102,7 +102,11 @@ class RowFormatTest(parameterized.TestCase):
             _convert(RowFormat(label_column=None), ["a", "b", "a"])
 
     @parameterized.named_parameters(
-        ("width", ["x"], "the row has 1 columns, and the first line has 2"),
+        (
+            "width",
+            ["x"],
+            "the row has 1 columns, and the first line has 2; correct the row or set --skip",
+        ),
         ("label", ["x", "neutral"], "'neutral' is neither .*'negative', 'positive'.*--label_words"),
         ("index", ["x", "2"], "an index from 0 to 1"),
         ("negative_index", ["x", "-1"], "neither"),

@@ -36,6 +36,8 @@ _EXTENSIONS = {
     ".tab": "tsv",
     ".tsv": "tsv",
 }
+# What to do about a line of JSON Lines that is none.
+_CORRECT = "a line must be one JSON object; correct it or set --skip_bad_rows (SKIP_BAD_ROWS)"
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_BOM = b"\xef\xbb\xbf"
 
@@ -67,7 +69,7 @@ def file_format(path: str, given: str | None = None) -> str:
     if known is None:
         raise ValueError(
             f"{path}: the extension {extension!r} does not tell the format; rename the file to one "
-            f"of {', '.join(_EXTENSIONS)} or give the format ({', '.join(FORMATS)})."
+            f"of {', '.join(_EXTENSIONS)} or, in infer, set --input_format (INPUT_FORMAT)."
         )
     return known
 
@@ -214,13 +216,20 @@ def _jsonl_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
         try:
             cells = json.loads(text)
         except (ValueError, RecursionError) as error:
-            yield BadRow(number, f"this is not JSON ({error}).")
+            yield BadRow(number, f"this is not JSON ({_reason(error)}): {_CORRECT}.")
             continue
         if isinstance(cells, dict):
             yield Row(number, cells)
         else:
             kind = type(cells).__name__
-            yield BadRow(number, f"a row must be a JSON object, and this is a {kind}.")
+            yield BadRow(number, f"this is a JSON {kind}: {_CORRECT}.")
+
+
+def _reason(error: Exception) -> str:
+    """Why a line is not JSON, with its column; the decoder's own line number is that of a string."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.pos + 1}"
+    return str(error)
 
 
 class _CsvLines:
