@@ -15,6 +15,7 @@ import rich.console
 import rich.table
 
 FILE = "summary.json"
+NO_SPLIT = "none"  # Stands for the split where nothing was evaluated.
 
 
 def write(model_dir: str, figures: Mapping[str, Any]) -> str:
@@ -122,7 +123,13 @@ def show_table(made: rich.table.Table, notes: Sequence[str], stream: TextIO | No
 def show(figures: Mapping[str, Any], notes: Sequence[str], stream: TextIO | None = None) -> None:
     """Prints the table, the prompt's size, the times, and `notes` (files, the next command)."""
     console = rich.console.Console(file=stream, highlight=False, soft_wrap=True)
-    console.print(table(figures))
+    if figures["split"] == NO_SPLIT:
+        console.print(
+            f"{figures['task']}: nothing was evaluated, since there are no examples for it; "
+            "--validation_file or --test_file names some"
+        )
+    else:
+        console.print(table(figures))
     if "prompt_parameters" in figures:
         console.print(
             f"prompt: {count(figures['prompt_parameters'])} parameters, "

@@ -91,6 +91,15 @@ class SummaryTest(parameterized.TestCase):
         self.assertIn("all in 30.0 s, 1.2 GB of memory at the peak", text)
         self.assertIn("files: [here]", text)
 
+    def test_without_an_evaluation_it_says_so_instead_of_an_empty_table(self):
+        measures = ("accuracy", "exact_match")
+        trained = {name: FIGURES[name] for name in FIGURES if not name.startswith(measures)}
+        text = shown({**trained, "split": summary.NO_SPLIT})
+        self.assertIn("reviews: nothing was evaluated", text)
+        self.assertIn("--validation_file", text)
+        self.assertNotIn("weights trained", text)
+        self.assertIn("prompt: 2,560 parameters", text)
+
     def test_evaluation_alone_shows_no_training(self):
         only = {name: FIGURES[name] for name in ("task", "split", "accuracy_with_prompt")}
         text = shown({**only, "wall_seconds": 1.0})

@@ -314,7 +314,7 @@ class TrainingStages:
         trained = _count(self.state.params)
         self.figures |= {
             "task": self.train_config.mixture_or_task_name,
-            "split": self.final_evaluator.split if self.final_evaluator else "none",
+            "split": (self.final_evaluator.split if self.final_evaluator else summary.NO_SPLIT),
             "prompt_parameters": trained,
             "prompt_bytes": 4 * trained,
             "model_parameters": _count(self.initial.params) - trained,
