@@ -12,16 +12,15 @@ with what strides they lie in memory, so that nothing is transposed first.
 
 import dataclasses
 import functools
-import importlib
 import math
-import os
-import types
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.ad_checkpoint
 import jax.numpy as jnp
 import numpy as np
+
+from array_ops import onednn
 
 Array = jax.Array
 
@@ -51,49 +50,6 @@ class Plan:
     b_strides: tuple[int, ...]
     out_dims: tuple[int, ...]
     out_strides: tuple[int, ...]
-
-
-@functools.cache
-def _module() -> types.ModuleType | None:
-    """The compiled module, registered with JAX; None where it was not built."""
-    if os.environ.get("PROMPT_TUNING_ONEDNN") == "0":
-        return None
-    try:
-        module = importlib.import_module("array_ops.product_module")
-    except ImportError:
-        return None
-    jax.ffi.register_ffi_target(_TARGET, module.multiply(), platform="cpu")
-    return module
-
-
-def fast_types(features: Collection[str]) -> tuple[str, ...]:
-    """Dtypes in which oneDNN is known to be faster on a processor.
-
-    Args:
-        features: of the processor, as /proc/cpuinfo names them.
-    """
-    if "avx512f" not in features:
-        return ()  # Not measured.
-    # Without the units oneDNN has no bfloat16 product on some processors, and no fast one on others.
-    units = {"avx512_bf16", "amx_bf16"} & set(features)
-    return ("float32", "bfloat16") if units else ("float32",)
-
-
-@functools.cache
-def _types() -> tuple[str, ...]:
-    """What goes to oneDNN in this process."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-            features = next((line.split() for line in file if line.startswith("flags")), [])
-    except OSError:
-        return ()
-    found = fast_types(features)
-    return found if found and _module() is not None else ()
-
-
-def is_available() -> bool:
-    """Whether products on this machine's CPU go to oneDNN."""
-    return jax.default_backend() == "cpu" and jax.device_count() == 1 and bool(_types())
 
 
 def _split(subscripts: str) -> tuple[str, str, str]:
@@ -174,7 +130,7 @@ def einsum(subscripts: str, a: Array, b: Array) -> Array:
         a: any shape.
         b: any shape.
     """
-    if not is_available() or a.dtype != b.dtype or a.dtype.name not in _types():
+    if not onednn.takes(a, b):
         return jnp.einsum(subscripts, a, b)
     subscripts = _spell_out(subscripts, a.ndim)
     first, second, _ = _split(subscripts)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from array_ops import einsum
+from array_ops import einsum, onednn
 
 # The products of T5's attention and layers, and what their gradients are made of.
 _PRODUCTS = (
@@ -33,14 +33,14 @@ def _normal(seed, shape, dtype="float32"):
 class OneDnnTestCase(parameterized.TestCase):
     def setUp(self):
         super().setUp()
-        if not einsum.is_available():
+        if not onednn.types():
             self.skipTest("there is no compiled module here, or no AVX-512")
 
 
 class EinsumTest(OneDnnTestCase):
     @parameterized.product(product=_PRODUCTS, dtype=("float32", "bfloat16"))
     def test_values_and_gradients_are_those_of_numpy_in_float64(self, product, dtype):
-        if dtype not in einsum._types():
+        if dtype not in onednn.types():
             self.skipTest("the processor has no bfloat16 units")
         subscripts, a_shape, b_shape = product
         inputs, _, result = subscripts.partition("->")
@@ -170,35 +170,6 @@ class RefusalTest(OneDnnTestCase):
     def test_dtypes(self, a, b, out):
         with self.assertRaisesRegex(jax.errors.JaxRuntimeError, "all float32 or all bfloat16"):
             _call(_normal(0, (4, 6), a), _normal(1, (6, 5), b), out).block_until_ready()
-
-
-class FastTypesTest(parameterized.TestCase):
-    @parameterized.parameters(
-        ("sse4_2 avx2", ()),
-        ("avx2 avx512f", ("float32",)),
-        ("avx512f avx512_bf16", ("float32", "bfloat16")),
-        ("avx512f amx_bf16 avx512_bf16", ("float32", "bfloat16")),
-    )
-    def test_bfloat16_needs_its_units(self, features, expected):
-        self.assertEqual(einsum.fast_types(features.split()), expected)
-
-
-class ElsewhereTest(parameterized.TestCase):
-    """A processor without the units, or a build without the module, has XLA's products."""
-
-    @parameterized.parameters("float32", "bfloat16")
-    def test_products_are_xla_s(self, dtype):
-        types = einsum._types
-        einsum._types = lambda: ()
-        try:
-            a, b = _normal(0, (512, 512), dtype), _normal(1, (512, 512), dtype)
-            lowered = jax.jit(lambda a, b: einsum.einsum("ab,bc->ac", a, b)).lower(a, b)
-        finally:
-            einsum._types = types
-        self.assertNotIn("soft_prompts_product", lowered.as_text())
-        found = np.asarray(lowered.compile()(a, b), "float64")
-        exact = a.astype("float64") @ b.astype("float64")
-        self.assertLess(np.abs(found - exact).max() / np.abs(exact).max(), _TOLERANCE[dtype])
 
 
 class PlanTest(parameterized.TestCase):

@@ -32,11 +32,12 @@ struct Thread {
 };
 
 Program MakeProgram(const dnnl::engine& engine, memory::data_type type,
-                    const Layout& a, const Layout& b, const Layout& out) {
+                    const Layout& a, const Layout& b,
+                    memory::data_type out_type, const Layout& out) {
   Program program;
   program.a = memory::desc(a.dims, type, a.strides);
   program.b = memory::desc(b.dims, type, b.strides);
-  program.out = memory::desc(out.dims, type, out.strides);
+  program.out = memory::desc(out.dims, out_type, out.strides);
   program.matmul = dnnl::matmul(
       dnnl::matmul::primitive_desc(engine, program.a, program.b, program.out));
   return program;
@@ -45,10 +46,11 @@ Program MakeProgram(const dnnl::engine& engine, memory::data_type type,
 }  // namespace
 
 void Multiply(memory::data_type type, const Layout& a, const void* a_data,
-              const Layout& b, const void* b_data, const Layout& out,
-              void* out_data) {
+              const Layout& b, const void* b_data, memory::data_type out_type,
+              const Layout& out, void* out_data) {
   thread_local Thread thread;
-  std::vector<int64_t> key = {static_cast<int64_t>(type)};
+  std::vector<int64_t> key = {static_cast<int64_t>(type),
+                              static_cast<int64_t>(out_type)};
   for (const Layout* layout : {&a, &b, &out}) {
     key.insert(key.end(), layout->dims.begin(), layout->dims.end());
     key.insert(key.end(), layout->strides.begin(), layout->strides.end());
@@ -56,7 +58,7 @@ void Multiply(memory::data_type type, const Layout& a, const void* a_data,
   auto found = thread.programs.find(key);
   if (found == thread.programs.end()) {
     if (thread.programs.size() >= kMostPrograms) thread.programs.clear();
-    Program program = MakeProgram(thread.engine, type, a, b, out);
+    Program program = MakeProgram(thread.engine, type, a, b, out_type, out);
     found = thread.programs.emplace(std::move(key), std::move(program)).first;
   }
   const Program& program = found->second;

@@ -16,13 +16,14 @@ struct Layout {
   std::vector<int64_t> strides;
 };
 
-// `out = a b` on the calling thread alone; float32 or bfloat16, accumulated in
-// float32. A leading axis of size 1 is broadcast.
+// `out = a b` on the calling thread alone; `type` of a and b and `out_type` are
+// float32 or bfloat16, sums are float32. A leading axis of size 1 is broadcast.
 //
 // A program is made for each new set of layouts, and kept by the thread.
 // Throws dnnl::error.
 void Multiply(dnnl::memory::data_type type, const Layout& a, const void* a_data,
-              const Layout& b, const void* b_data, const Layout& out,
+              const Layout& b, const void* b_data,
+              dnnl::memory::data_type out_type, const Layout& out,
               void* out_data);
 
 }  // namespace soft_prompts

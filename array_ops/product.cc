@@ -133,7 +133,7 @@ Error Product(xla::ffi::ThreadPool pool, AnyBuffer a, AnyBuffer b,
     const Layout b_part =
         axis + 2 == rank ? right : Part(right, axis, start, size, &b_at);
     Multiply(type_of, a_part, at(a.untyped_data(), a_at), b_part,
-             at(b.untyped_data(), b_at), out_part,
+             at(b.untyped_data(), b_at), type_of, out_part,
              at(out->untyped_data(), out_at));
   });
 }

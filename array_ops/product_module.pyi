@@ -3,5 +3,5 @@
 
 from typing import Any
 
-def multiply() -> Any:
-    """The handler of a strided matrix product, for jax.ffi.register_ffi_target."""
+def handlers() -> dict[str, Any]:
+    """Handlers by name, for jax.ffi.register_ffi_target."""

@@ -9,6 +9,8 @@ receive activations and an additive attention bias.
 Shape letters are those of ARCHITECTURE.md; `Q` and `K` are query and key positions here.
 """
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -16,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from array_ops import einsum
+from array_ops import attention, einsum, gated_gelu
 from prompt_tuning.models import frozen_weights
 from prompt_tuning.models.activation_axes import named
 
@@ -239,9 +241,12 @@ class MultiHeadAttention(nn.Module):
         """
         queries = self.query(x).reshape(keys.shape[0], -1, self.num_heads, self.head_dim)
         queries = named(queries, "batch", "length", "heads", "kv")
-        logits = einsum.einsum("bqnd,bknd->bnqk", queries, keys) + bias
-        weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=deterministic)
-        attended = einsum.einsum("bnqk,bknd->bqnd", weights, values)
+        if deterministic or not self.dropout_rate:
+            attended = attention.attend(queries, keys, values, bias)
+        else:
+            logits = einsum.einsum("bqnd,bknd->bnqk", queries, keys) + bias
+            weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=False)
+            attended = einsum.einsum("bnqk,bknd->bqnd", weights, values)
         return self.out(attended.reshape(*x.shape[:-1], self.num_heads * self.head_dim))
 
     def memory(self, y: Array, reads: int) -> Memory:
@@ -295,19 +300,27 @@ class MlpBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array, deterministic: bool) -> Array:
         """`[B, T, H] -> [B, T, H]`."""
-        hidden = None
-        for i, name in enumerate(self.activations):
-            # With a single activation T5 1.0 calls the kernel `wi`; gated blocks number them.
-            dense_name = f"wi_{i}" if len(self.activations) > 1 else "wi"
-            branch = Dense(self.intermediate_dim, self.dtype, self.kernel_init, name=dense_name)(x)
-            if name != "linear":
-                branch = _ACTIVATIONS[name](branch)
-            hidden = self.first_branch(branch) if hidden is None else hidden * branch
-        assert hidden is not None  # There is at least one activation.
+        # With a single activation T5 1.0 calls the kernel `wi`; gated blocks number them.
+        count = len(self.activations)
+        names = [f"wi_{i}" for i in range(count)] if count > 1 else ["wi"]
+        branches = [
+            Dense(self.intermediate_dim, self.dtype, self.kernel_init, name=name)(x)
+            for name in names
+        ]
+        hidden = self.scaled(self._gated(branches))
         hidden = named(hidden, *("batch", "length")[: hidden.ndim - 1], "mlp")
         hidden = dropout(self.dropout_rate)(hidden, deterministic=deterministic)
         return Dense(x.shape[-1], self.dtype, self.kernel_init, name="wo")(hidden)
 
-    def first_branch(self, branch: Array) -> Array:
-        """What is multiplied of the first branch, `[B, T, F]`; the hook for subclasses."""
-        return branch
+    def _gated(self, branches: list[Array]) -> Array:
+        if tuple(self.activations) == ("gelu", "linear"):
+            return gated_gelu.gate(*branches)
+        active = [
+            branch if name == "linear" else _ACTIVATIONS[name](branch)
+            for name, branch in zip(self.activations, branches, strict=True)
+        ]
+        return functools.reduce(operator.mul, active)
+
+    def scaled(self, hidden: Array) -> Array:
+        """What `wo` multiplies, `[B, T, F]`, of the product of the branches; the hook for subclasses."""
+        return hidden

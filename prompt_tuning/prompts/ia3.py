@@ -55,11 +55,11 @@ class IA3Attention(layers.MultiHeadAttention):
 
 
 class IA3MlpBlock(layers.MlpBlock):
-    """A gated MLP with a scaled first branch, which scales the product of the branches."""
+    """A gated MLP whose product of branches is scaled."""
 
-    def first_branch(self, branch: jax.Array) -> jax.Array:
+    def scaled(self, hidden: jax.Array) -> jax.Array:
         """`[B, K, F] -> [B, K, F]`."""
-        return IA3(name="intermediate_conv")(branch)
+        return IA3(name="intermediate_conv")(hidden)
 
 
 class IA3EncoderLayer(network.EncoderLayer):
