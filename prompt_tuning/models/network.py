@@ -107,10 +107,12 @@ class Encoder(nn.Module):
         """`[B, T]` -> encoded `[B, S, H]` in the activation dtype, and `live` bool `[B, S]`."""
         dtype = self.config.dtype
         x, live = self.embed(tokens, **extra)
-        length = x.shape[1]
-        mask = self.attention_mask(tokens, live)
-        bias = layers.mask_to_bias(mask, dtype) + self.relpos_bias(length, length)
-        keep = live[:, :, None].astype(dtype)
+        length, added = x.shape[1], -x.shape[1] % self.config.position_multiple
+        # What is added is masked like padding, so nothing that is real sees it.
+        mask = jnp.pad(self.attention_mask(tokens, live), ((0, 0), (0, 0), (0, added), (0, added)))
+        x = jnp.pad(x, ((0, 0), (0, added), (0, 0)))
+        bias = layers.mask_to_bias(mask, dtype) + self.relpos_bias(length + added, length + added)
+        keep = jnp.pad(live, ((0, 0), (0, added)))[:, :, None].astype(dtype)
         x = self.input_dropout(x, deterministic=deterministic).astype(dtype)
         x = named(x, "batch", "length", "embed")
 
@@ -126,7 +128,7 @@ class Encoder(nn.Module):
             fetch=self.config.fetches_layers,
         )
         x = self.output_dropout(self.encoder_norm(x), deterministic=deterministic)
-        return x * keep, live
+        return (x * keep)[:, :length], live
 
 
 class DecoderLayer(nn.Module):

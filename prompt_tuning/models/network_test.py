@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -155,6 +157,36 @@ class NetworkTest(parameterized.TestCase):
         changed = _INPUTS.at[1, 1:].set(9)
         np.testing.assert_array_equal(encode(1.0, changed)[0][1, :3], encoded[1, :3])
         self.assertFalse((encode(2.0, _INPUTS)[0][1, 2] == encoded[1, 2]).all())
+
+    @parameterized.parameters(({}, network.Encoder), ({"scan_layers": True}, _LongerEncoder))
+    def test_added_positions_change_nothing(self, changes, encoder):
+        """As on a GPU, where the encoder runs on a multiple of 8 positions."""
+
+        def run(multiple):
+            config = _config(length_multiple=multiple, **changes)
+            module = network.Transformer(config, encoder)
+
+            @jax.jit
+            def loss(params, value):
+                variables = {"params": params}
+                extra = {"value": value} if encoder is _LongerEncoder else {}
+                encoded, live = module.apply(variables, _INPUTS, method="encode", **extra)
+                logits = module.apply(variables, _INPUTS, _DECODER_INPUTS, _TARGETS, **extra)
+                return jnp.mean(jax.nn.logsumexp(logits, axis=-1)), (encoded, live, logits)
+
+            return jax.grad(loss, has_aux=True)(self.variables["params"], 1.5)
+
+        plain, added = run(1), run(16)
+        self.assertGreater(jnp.abs(plain[0]["token_embedder"]["embedding"]).max(), 1e-3)
+        for ours, theirs in zip(jax.tree.leaves(added), jax.tree.leaves(plain), strict=True):
+            self.assertEqual(ours.shape, theirs.shape)
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+    def test_positions_are_added_on_a_gpu_alone(self):
+        self.assertEqual(_config().position_multiple, 1)
+        with mock.patch.object(jax, "default_backend", lambda: "gpu"):
+            self.assertEqual(_config().position_multiple, 8)
+            self.assertEqual(_config(length_multiple=2).position_multiple, 2)
 
     def test_an_unknown_encoder_argument_is_refused(self):
         with self.assertRaisesRegex(TypeError, "value"):

@@ -49,6 +49,8 @@ class T5ConfigTest(parameterized.TestCase):
         ("remat_policy", "ful", "LAYER_REMAT"),
         ("frozen_dtype", "int4", "FROZEN_WEIGHTS_DTYPE"),
         ("frozen_memory", "disk", "FROZEN_WEIGHTS_MEMORY"),
+        ("length_multiple", 0, "T5Config"),
+        ("length_multiple", 8.0, "T5Config"),
     )
     def test_an_error_names_the_value_and_the_macro(self, field, value, macro):
         with self.assertRaisesRegex(ValueError, macro) as caught:
