@@ -187,7 +187,7 @@ def from_embedded_list(
                 shape[0],
                 list(texts[shape[0] :]),
             )
-        means = [jnp.mean(_embed(embeddings, vocab, t), axis=0) for t in texts[: shape[0]]]
+        means = [_mean(_embed(embeddings, vocab, t)) for t in texts[: shape[0]]]
         return prompt.at[: len(means)].set(jnp.stack(means)) if means else prompt
 
     return initialize
@@ -228,7 +228,7 @@ def from_embedded_string(
     return initialize
 
 
-def _embed(embeddings: Array, vocab: Vocabulary, text: str) -> jax.Array:
+def _embed(embeddings: Array, vocab: Vocabulary, text: str) -> np.ndarray:
     """Embeddings `[n, H]` of the `n` tokens of a text; only these rows leave the host."""
     ids = np.asarray(vocab.encode(text), np.int32)
     if not ids.size:
@@ -236,7 +236,13 @@ def _embed(embeddings: Array, vocab: Vocabulary, text: str) -> jax.Array:
             f"the text {text!r} has no tokens in this vocabulary; "
             "give texts that are not empty (CLASS_LABELS)"
         )
-    return jnp.asarray(embeddings[ids])
+    return np.asarray(embeddings[ids])
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    """Of rows `[n, H]`, as XLA takes it on a CPU; devices round the last bit differently."""
+    total = np.sum(rows, axis=0, dtype=np.float32)
+    return (total * (np.float32(1) / np.float32(len(rows)))).astype(rows.dtype)
 
 
 def check_width(embeddings: Array, shape: Sequence[int]) -> None:
