@@ -8,6 +8,7 @@ Weights are random, so answers mean nothing; every program runs to the same fixe
 peer both sides have the same weights, and nothing is timed unless their logits agree and their
 greedy and beam answers are the same tokens. The programs take turns, so that a busy machine slows
 all of them alike; the table has medians of CPU-seconds and of wall time. docs/serving.md explains.
+`--device=gpu` runs both sides on a GPU, in float32 proper and not in TF32; the wall time counts there.
 """
 
 import contextlib
@@ -41,7 +42,8 @@ INPUTS = flags.DEFINE_integer("inputs_length", 64, "Tokens of each input.", lowe
 TARGETS = flags.DEFINE_integer("targets_length", 8, "Tokens that are decoded.", lower_bound=1)
 PROMPT = flags.DEFINE_integer("prompt_length", 100, "Positions of each prompt.", lower_bound=1)
 PROMPTS = flags.DEFINE_integer("prompts", 16, "Prompts in the mixed batch.", lower_bound=1)
-SIZE = flags.DEFINE_enum("size", "small", ["tiny", "small"], "T5 1.1 small, or a toy.")
+SIZE = flags.DEFINE_enum("size", "small", ["tiny", "small", "base"], "Of T5 1.1, or a toy.")
+DEVICE = flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "Where both run.")
 CORES = flags.DEFINE_integer("cores", None, "Cores to run on; default: all.", lower_bound=1)
 PEER = flags.DEFINE_string("peer_python", None, "Python that has PEFT, to compare with.")
 
@@ -58,6 +60,8 @@ _SIZES = {
     "small": _SMALL,
     "tiny": {**_SMALL, "vocab_size": 64, "emb_dim": 16, "mlp_dim": 32, "num_encoder_layers": 1,
              "num_decoder_layers": 1},
+    "base": {**_SMALL, "emb_dim": 768, "num_heads": 12, "mlp_dim": 2048, "num_encoder_layers": 12,
+             "num_decoder_layers": 12},
 }  # fmt: skip
 _BASELINE = "one prompt"
 _NO_TOKEN = -1  # Nothing ends a search before its length.
@@ -189,6 +193,7 @@ class Peer:
             "result": str(self._result),
             "targets_length": settings.targets_length,
             "threads": len(os.sched_getaffinity(0)),
+            "device": DEVICE.value,
             "sizes": {
                 "vocab_size": sizes["vocab_size"],
                 "d_model": sizes["emb_dim"],
@@ -303,12 +308,13 @@ def measure(cases: Mapping[str, Case], rounds: int) -> dict[str, Seconds]:
 
 def report(results: Mapping[str, Seconds]) -> list[rich.table.Table]:
     """The table of all programs, and with a peer that of the comparisons."""
-    table = rich.table.Table("program", "CPU-s", "wall s", "CPU-s against one prompt")
-    for name, (cpu, wall) in results.items():
+    clock, of = (1, "wall s") if DEVICE.value == "gpu" else (0, "CPU-s")
+    table = rich.table.Table("program", "CPU-s", "wall s", f"{of} against one prompt")
+    for name, seconds in results.items():
         search, _, rest = name.partition(", ")
         peer = ", PEFT" if rest.endswith("PEFT") else ""
-        baseline = results[f"{search}, {_BASELINE}{peer}"][0]
-        table.add_row(name, f"{cpu:.3f}", f"{wall:.3f}", f"{cpu / baseline:.3f}")
+        ratio = seconds[clock] / results[f"{search}, {_BASELINE}{peer}"][clock]
+        table.add_row(name, *(f"{one:.3f}" for one in seconds), f"{ratio:.3f}")
     ratios = rich.table.Table("PEFT's seconds over ours", "CPU-s", "wall s")
     for name in results:
         theirs = results.get(f"{name}, PEFT")
@@ -324,12 +330,16 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError(f"{argv[1]!r} is not a flag.")
     if CORES.value:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: CORES.value])
+    if DEVICE.value == "gpu":
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # The peer is on the same card.
+    jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[DEVICE.value])
+    jax.config.update("jax_default_matmul_precision", "highest")
     settings = make_settings()
     console = rich.console.Console(width=100)
     console.print(
-        f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, jax {jax.__version__}; "
-        f"T5 {SIZE.value}, batch {BATCH.value}, {INPUTS.value} + {PROMPT.value} positions, "
-        f"{TARGETS.value} decoded, medians of {ROUNDS.value}"
+        f"{jax.devices()[0].device_kind}, {platform.machine()}, {len(os.sched_getaffinity(0))} "
+        f"cores, jax {jax.__version__}; T5 {SIZE.value}, batch {BATCH.value}, {INPUTS.value} + "
+        f"{PROMPT.value} positions, {TARGETS.value} decoded, medians of {ROUNDS.value}"
     )
     with contextlib.ExitStack() as stack:
         cases: dict[str, Case] = {}

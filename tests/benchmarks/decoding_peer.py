@@ -14,7 +14,6 @@ import sys
 import time
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import numpy as np
 import peft
@@ -46,10 +45,11 @@ class Peer:
 
     def __init__(self, request: dict):
         torch.set_num_threads(request["threads"])
-        base = make_model(request)
+        device = {"cpu": "cpu", "gpu": "cuda"}[request["device"]]
+        base = make_model(request).to(device)
         with np.load(request["arrays"]) as file:
-            self.tokens = torch.tensor(file["tokens"]).long()
-            prompts = torch.tensor(file["prompts"])
+            self.tokens = torch.tensor(file["tokens"], device=device).long()
+            prompts = torch.tensor(file["prompts"], device=device)
         self.length = request["targets_length"]
         settings = peft.PromptTuningConfig(
             task_type="SEQ_2_SEQ_LM",
@@ -76,7 +76,7 @@ class Peer:
                 num_beams=beams,
                 length_penalty=0.0,
             )
-        return found[:, 1:].numpy()  # Without the start.
+        return found[:, 1:].cpu().numpy()  # Without the start; waits for a device.
 
     def one_prompt(self, beams: int) -> np.ndarray:
         """All rows with the first prompt, in one pass."""
@@ -94,11 +94,12 @@ class Peer:
     def logits(self) -> np.ndarray:
         """Of the first decoder position, all rows with the first prompt."""
         with torch.no_grad():
-            return self.model(
+            output = self.model(
                 input_ids=self.tokens,
                 attention_mask=torch.ones_like(self.tokens),
-                labels=torch.full((len(self.tokens), 1), 3),
-            ).logits.numpy()
+                labels=torch.full_like(self.tokens[:, :1], 3),
+            )
+        return output.logits.cpu().numpy()
 
 
 def main() -> None:
