@@ -7,7 +7,8 @@
 Each program is a process of its own (`training_worker`, `training_peer`). They take turns, one pass
 over the batch at a time, so that a busy machine slows both alike. Before anything is timed their
 logits and the gradients of the prompt must agree. The table has medians of CPU-seconds; `--output`
-also writes `FILE.json`, which `training_report` makes a page of. docs/training_speed.md explains.
+also writes `FILE.json`, which `training_report` makes a page of. With `--device=gpu` the clock
+counts and not the CPU's seconds, and `gpu_cases` says what is done. docs/training_speed.md explains.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ import sentencepiece
 from absl import app, flags
 
 from prompt_tuning.bundled import bundled
-from tests.benchmarks import training_cases
+from tests.benchmarks import gpu_cases, training_cases
 
 PEER = flags.DEFINE_string("peer_python", None, "Python that has PEFT.")
 SIZE = flags.DEFINE_enum("size", "small", sorted(training_cases.SIZES), "Of T5 1.1.")
@@ -40,6 +41,9 @@ TEXTS = flags.DEFINE_integer("texts", 128, "Texts of SST-2's lengths; 0 for none
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Passes of each program.", lower_bound=1)
 CORES = flags.DEFINE_list("cores", None, "Numbers of the cores to use; default: all.")
 DEVICE = flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "Where both run.")
+TOGETHER = flags.DEFINE_bool("together", True, "Both on the GPU at a time, where they fit.")
+SCAN = flags.DEFINE_bool("scan_layers", False, "On a GPU: ours also as a loop over the layers.")
+CHECKPOINTING = flags.DEFINE_bool("checkpointing", False, "Both compute activations anew.")
 OUTPUT = flags.DEFINE_string("output", None, "Where to write FILE.json.")
 
 _PATIENCE = 3000
@@ -82,8 +86,15 @@ class Programs:
         self.cache = folder / "compiled"
         self.model = folder / "model"
         self.count = 0
-        request = {"mode": "make_model", "sizes": self.sizes, "folder": str(self.model)}
-        subprocess.run(self._command("peer", request), check=True, env=self._environment())
+        # A model that only runs in bfloat16 is made and read in half of the time.
+        request = {
+            "mode": "make_model",
+            "sizes": self.sizes,
+            "folder": str(self.model),
+            "device": DEVICE.value,
+            "dtype": "float32" if "float32" in DTYPES.value else "bfloat16",
+        }
+        subprocess.run(self._command("peer", request), check=True, env=self._environment("peer"))
         prompt = np.random.default_rng(2).normal(size=(PROMPT.value, self.sizes["d_model"]))
         np.save(folder / "prompt.npy", prompt.astype(np.float32))
 
@@ -96,15 +107,20 @@ class Programs:
             return [PEER.value, str(here / "training_peer.py"), str(path)]
         return [sys.executable, str(here / "training_worker.py"), str(path)]
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, side: str) -> dict[str, str]:
         threads = str(len(os.sched_getaffinity(0)))
-        return os.environ | {
+        environment = os.environ | {
             "OMP_NUM_THREADS": threads,
             "JAX_COMPILATION_CACHE_DIR": str(self.cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PLATFORMS": {"cpu": "cpu", "gpu": "cuda"}[DEVICE.value],
+            # Both share a card, and what is in use is to be seen.
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }
+        if side == "peer":
+            del environment["PYTHONPATH"]
+        return environment
 
     def start(self, side: str, name: str, **request: Any) -> Program:
         """Starts a program and waits for its first step."""
@@ -114,39 +130,42 @@ class Programs:
             "prompt": str(self.folder / "prompt.npy"),
             "threads": len(os.sched_getaffinity(0)),
             "device": DEVICE.value,
+            "checkpointing": CHECKPOINTING.value,
         } | request
-        environment = self._environment()
-        if side == "peer":
-            del environment["PYTHONPATH"]
         process = subprocess.Popen(
             self._command(side, request),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=self._environment(side),
         )
         return Program(name, process, _read(process, name))
 
-    def compare(self, dtype: str) -> dict[str, float]:
+    def check(self, name: str) -> dict[str, str]:
+        """What a request has under "check", for `differences` to find."""
+        path = self.folder / "small_batch.npz"
+        arrays = training_cases.fixed_batch(2, 40, TARGETS.value, self.sizes["vocab_size"])
+        arrays["encoder_input_tokens"][1, 25:] = 0
+        np.savez(path, **arrays)
+        return {"batch": str(path), "result": self._checked(name)}
+
+    def _checked(self, name: str) -> str:
+        return str(self.folder / f"check_{name}.npz")
+
+    def differences(self, dtype: str, ours: str = "ours") -> dict[str, float]:
         """Relative differences of logits and of the prompt's gradient on one small batch.
 
         Raises:
           ValueError: they are too large for a comparison of speed to mean anything.
         """
-        arrays = training_cases.fixed_batch(2, 40, TARGETS.value, self.sizes["vocab_size"])
-        arrays["encoder_input_tokens"][1, 25:] = 0
-        batch = self.folder / "small_batch.npz"
-        np.savez(batch, **arrays)
         found = []
-        for side in ("ours", "peer"):
-            path = self.folder / f"check_{side}.npz"
-            self.start(side, side, batch=str(batch), dtype=dtype, check=str(path)).close()
-            with np.load(path) as file:
+        for name in (ours, "peer"):
+            with np.load(self._checked(name)) as file:
                 found.append(dict(file))
         differences = {}
         for name in ("logits", "gradient"):
-            ours, theirs = (result[name] for result in found)
-            difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+            got, wanted = (result[name] for result in found)
+            difference = float(np.abs(got - wanted).max() / np.abs(wanted).max())
             differences[name] = difference
             if not difference < _AGREEMENT[dtype]:
                 raise ValueError(
@@ -155,6 +174,24 @@ class Programs:
                     "work, so nothing is timed."
                 )
         return differences
+
+    def compare(self, dtype: str) -> dict[str, float]:
+        """`differences`, of processes that do nothing else."""
+        for side in ("ours", "peer"):
+            self.start(side, side, dtype=dtype, check=self.check(side)).close()
+        return self.differences(dtype)
+
+    def fixed_batch(self, batch: int) -> str:
+        """The file of a batch without padding."""
+        path = self.folder / f"batch_{batch}.npz"
+        shape = batch, INPUTS.value, TARGETS.value
+        np.savez(path, **training_cases.fixed_batch(*shape, self.sizes["vocab_size"]))
+        return str(path)
+
+    def minimum_gflop(self, batch: int) -> float:
+        """What one step on that batch cannot do without."""
+        positions = INPUTS.value + PROMPT.value
+        return 1e-9 * training_cases.minimum_flops(self.sizes, batch, positions, TARGETS.value)
 
 
 @contextlib.contextmanager
@@ -183,12 +220,7 @@ def in_turns(programs: Sequence[Program], rounds: int) -> dict[str, dict[str, fl
 
 def fixed_case(programs: Programs, batch: int, dtype: str) -> dict[str, Any]:
     """One batch without padding, again and again; a new process each, which also starts cold."""
-    arrays = training_cases.fixed_batch(
-        batch, INPUTS.value, TARGETS.value, programs.sizes["vocab_size"]
-    )
-    path = programs.folder / f"batch_{batch}.npz"
-    np.savez(path, **arrays)
-    request = {"batch": str(path), "dtype": dtype}
+    request = {"batch": programs.fixed_batch(batch), "dtype": dtype}
     with _running(programs.start(side, side, **request) for side in ("ours", "peer")) as running:
         starts = {program.name: program.first_step["cpu"] for program in running}
         seconds = in_turns(running, ROUNDS.value)
@@ -196,16 +228,13 @@ def fixed_case(programs: Programs, batch: int, dtype: str) -> dict[str, Any]:
         rates = {program.name: program.ask("matmul")["gflops"] for program in running}
     with _running(iter([programs.start("ours", "warm", **request)])) as running:
         starts["ours, compiled before"] = running[0].first_step["cpu"]
-    flops = training_cases.minimum_flops(
-        programs.sizes, batch, INPUTS.value + PROMPT.value, TARGETS.value
-    )
     return {
         "batch": batch,
         "dtype": dtype,
         "first_step_cpu": starts,
         "peak": peaks,
         "seconds": seconds,
-        "minimum_gflop": flops / 1e9,
+        "minimum_gflop": programs.minimum_gflop(batch),
         "matmul_gflops": rates,
     }
 
@@ -286,6 +315,23 @@ def main(argv: Sequence[str]) -> None:
         )
     if CORES.value:
         os.sched_setaffinity(0, {int(core) for core in CORES.value})
+    measure = {"cpu": on_cpu, "gpu": on_gpu}[DEVICE.value]
+    with tempfile.TemporaryDirectory() as folder:
+        results = measure(Programs(pathlib.Path(folder)))
+    write(results)
+
+
+def write(results: dict[str, Any]) -> None:
+    """The figures as JSON, if a file is asked for."""
+    if OUTPUT.value:
+        path = pathlib.Path(OUTPUT.value + ".json")
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+def on_cpu(programs: Programs) -> dict[str, Any]:
+    """Fixed batches and texts, by the CPU's seconds."""
     results: dict[str, Any] = {
         "size": SIZE.value,
         "machine": machine(),
@@ -293,21 +339,34 @@ def main(argv: Sequence[str]) -> None:
         "fixed": [],
         "texts": [],
     }
-    with tempfile.TemporaryDirectory() as folder:
-        programs = Programs(pathlib.Path(folder))
-        for dtype in DTYPES.value:
-            results["differences"][dtype] = programs.compare(dtype)
-            for batch in BATCHES.value:
-                results["fixed"].append(fixed_case(programs, int(batch), dtype))
-                print(table(results).splitlines()[-1], flush=True)
-            if TEXTS.value:
-                results["texts"].append(text_case(programs, dtype))
+    for dtype in DTYPES.value:
+        results["differences"][dtype] = programs.compare(dtype)
+        for batch in BATCHES.value:
+            results["fixed"].append(fixed_case(programs, int(batch), dtype))
+            print(table(results).splitlines()[-1], flush=True)
+        if TEXTS.value:
+            results["texts"].append(text_case(programs, dtype))
     print(table(results))
-    if OUTPUT.value:
-        path = pathlib.Path(OUTPUT.value + ".json")
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+    return results
+
+
+def on_gpu(programs: Programs) -> dict[str, Any]:
+    """Fixed batches, by the clock."""
+    results: dict[str, Any] = {"size": SIZE.value, "checkpointing": CHECKPOINTING.value, "gpu": []}
+    for dtype in DTYPES.value:
+        results["gpu"].append({})
+        for measured in gpu_cases.measure(
+            programs,
+            dtype,
+            [int(batch) for batch in BATCHES.value],
+            ROUNDS.value,
+            together=TOGETHER.value,
+            scanned=SCAN.value,
+        ):
+            results["gpu"][-1] = measured
+            print(gpu_cases.table(SIZE.value, measured), flush=True)
+            write(results)
+    return results
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -71,7 +73,47 @@ class TrainingCasesTest(parameterized.TestCase):
         )
 
 
+class _Trained:
+    """Counts its steps; at the fourth something happens."""
+
+    def __init__(self, error=None):
+        self.steps, self.error = 0, error
+
+    def step(self, batch):
+        self.steps += 1
+        if self.steps == 4 and self.error:
+            raise self.error
+        return jnp.float32(batch["x"].sum() / self.steps)
+
+
 class TrainingWorkerTest(absltest.TestCase):
+    def _server(self, error=None):
+        batch = self.create_tempfile("batch.npz").full_path
+        np.savez(batch, x=np.ones(6))
+        return training_worker.Server(_Trained(error), {"batch": batch})
+
+    def test_a_pass_has_as_many_steps_as_asked_for(self):
+        server = self._server()
+        self.assertEqual(server.first_step()["loss"], 6.0)
+        self.assertEqual(server.answer("pass 2\n")["loss"], 2.0)
+        self.assertEqual(server.answer("wait")["loss"], 1.5)
+        self.assertEqual(server.trained.steps, 4)
+
+    def test_another_batch_is_taken(self):
+        server, other = self._server(), self.create_tempfile("other.npz").full_path
+        np.savez(other, x=np.zeros(3))
+        server.answer(f"batch {other}")
+        self.assertEqual(server.answer("pass")["loss"], 0.0)
+
+    def test_a_device_that_is_too_small_is_an_answer_and_other_errors_are_not(self):
+        full = self._server(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
+        self.assertEqual(full.answer("pass 5"), {"out_of_memory": True})
+        broken = self._server(jax.errors.JaxRuntimeError("INTERNAL: broken"))
+        with self.assertRaisesRegex(jax.errors.JaxRuntimeError, "broken"):
+            broken.answer("pass 5")
+        with self.assertRaisesRegex(ValueError, "'run'; accepted are pass"):
+            broken.answer("run")
+
     def test_peak_is_at_least_what_is_held(self):
         held = np.ones(50_000_000, np.int8)
         self.assertGreater(training_worker.peak_bytes(), held.nbytes)

@@ -4,7 +4,8 @@
   tools/bazel run //tests/benchmarks:training_report -- --output=$PWD/docs/training_speed \
       small.json base.json
 
-Writes FILE_figures.md, which docs/training_speed.md explains, and FILE.svg.
+Writes FILE_figures.md, which docs/training_speed.md explains, and FILE.svg. Files of `--device=gpu`
+become a table of their own.
 """
 
 import json
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from absl import app, flags
+
+from tests.benchmarks import gpu_cases
 
 OUTPUT = flags.DEFINE_string("output", None, "FILE of FILE_figures.md and FILE.svg.")
 
@@ -65,8 +68,62 @@ def text_rows(results: dict[str, Any]) -> list[str]:
     return rows
 
 
+def gpu_rows(results: dict[str, Any]) -> list[str]:
+    """A table line for each program on each batch."""
+    rows = []
+    for run in results["gpu"]:
+        best = max(run["matmul_gflops"].values())
+        for case in run["cases"]:
+            for name, found in case["seconds"].items():
+                label = f"{results['size']} {case['dtype']} B{case['batch']}"
+                program = _NAMES.get(name, name)
+                if "out_of_memory" in found:
+                    rows.append(_row(label, program, "out of memory", *[""] * 5))
+                    continue
+                peer = case["seconds"].get(gpu_cases.PEER, {}).get("pass")
+                start = run["start"][name]
+                rows.append(
+                    _row(
+                        label,
+                        program,
+                        f"{1e3 * found['pass']:.1f}",
+                        f"{1e3 * found['wait']:.1f}",
+                        f"{peer / found['pass']:.2f}x" if peer else "",
+                        f"{gpu_cases.share(case, name, best):.0%}",
+                        f"{found['device_bytes'] / 1e9:.1f}",
+                        f"{start['load']:.1f} + {start['step']:.1f}",
+                    )
+                )
+    return rows
+
+
+def gpu_markdown(measured: Sequence[dict[str, Any]]) -> str:
+    """The table of a GPU, and what ran on it."""
+    runs = [run for results in measured for run in results["gpu"]]
+    about = ", ".join(f"{name} {value}" for name, value in runs[0]["about"].items())
+    rates = [max(run["matmul_gflops"].values()) / 1e3 for run in runs]
+    lines = [
+        f"{about}; one product of 8192³: {min(rates):.0f} to {max(rates):.0f} TFLOP/s.",
+        "",
+        _row("fixed shape", "program", "ms a step", "with a wait", "against PEFT", "of matmul rate",
+             "peak GB", "s to open + first step"),
+        _row(*["---"] * 8),
+        *(row for results in measured for row in gpu_rows(results)),
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
 def markdown(measured: Sequence[dict[str, Any]]) -> str:
-    """Both tables and the machine they were measured on."""
+    """All tables and the machines they were measured on."""
+    parts = (
+        (cpu_markdown, [results for results in measured if "gpu" not in results]),
+        (gpu_markdown, [results for results in measured if "gpu" in results]),
+    )
+    return "\n".join(write(found) for write, found in parts if found)
+
+
+def cpu_markdown(measured: Sequence[dict[str, Any]]) -> str:
+    """Both tables of a CPU."""
     machine = measured[0]["machine"]
     lines = [
         f"{machine['processor']}, bfloat16 units: {', '.join(machine['bf16_units']) or 'none'}; "
@@ -135,7 +192,9 @@ def main(argv: Sequence[str]) -> None:
     text = markdown(measured)
     print(text)
     if OUTPUT.value:
-        for name, content in (("_figures.md", text), (".svg", svg(measured))):
+        plotted = [results for results in measured if "gpu" not in results]
+        files = [("_figures.md", text), *([(".svg", svg(plotted))] if plotted else [])]
+        for name, content in files:
             path = pathlib.Path(OUTPUT.value + name)
             temporary = path.with_suffix(".tmp")
             temporary.write_text(content, encoding="utf-8")

@@ -6,18 +6,20 @@
 Like `training_peer` it opens a HuggingFace folder, runs a first step, prints a line of JSON with
 the CPU-seconds since the process began, and then answers commands, one a line:
 
-  pass          every batch once: {"cpu", "wall"}
-  peak          largest resident size so far: {"bytes"}
-  matmul        what this process reaches in one large product: {"gflops"}
+  pass [COUNT]  every batch COUNT times without waiting between them: {"cpu", "wall"} of one time
+  wait [COUNT]  the same, waiting for the loss of each step
+  batch FILE    from now on this one
+  peak          largest resident size so far: {"bytes"}, on a device also {"device_bytes"}
+  matmul        what this process reaches in one large product: {"gflops"} a second
 
-With `check` in the request it writes logits and the prompt's gradient there instead, as npz.
+With `check` in the request it first writes logits and the prompt's gradient of a batch as npz.
 """
 
 import functools
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -25,14 +27,17 @@ import numpy as np
 from absl import app
 from flax import traverse_util
 
-from prompt_tuning.checkpoints import base_checkpoint, t5x_format
+from prompt_tuning.checkpoints import base_checkpoint
 from prompt_tuning.models import models, network
+from prompt_tuning.partitioning import partitioner
 from prompt_tuning.prompts import combine, prompt, prompted_network
-from prompt_tuning.runs import compilation_cache
+from prompt_tuning.runs import compilation_cache, initialization
 from prompt_tuning.training import adafactor, optimizers, subset, trainer
 
 _PROMPT = "encoder/prompt/prompt/prompt"
-_MATMUL_SIZE = 2048
+# A product that fills the processor, or a card.
+_MATMUL_SIZES = {"cpu": 2048, "gpu": 8192}
+_PRODUCTS = {"cpu": 1, "gpu": 20}
 
 
 def peak_bytes() -> int:
@@ -41,28 +46,40 @@ def peak_bytes() -> int:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
 
-def matmul_rate(dtype: str) -> float:
-    """GFLOP per CPU-second of a square product."""
-    x = jax.random.normal(jax.random.key(0), (_MATMUL_SIZE, _MATMUL_SIZE)).astype(dtype)
+def matmul_rate(dtype: str, device: str) -> float:
+    """GFLOP of a square product per CPU-second, on a device per second."""
+    size, count = _MATMUL_SIZES[device], _PRODUCTS[device]
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    x = jax.random.normal(jax.random.key(0), (size, size)).astype(dtype)
     product = jax.jit(jax.numpy.dot)
     product(x, x).block_until_ready()
     seconds = []
     for _ in range(5):
-        began = time.process_time()
-        product(x, x).block_until_ready()
-        seconds.append(time.process_time() - began)
-    return 2e-9 * _MATMUL_SIZE**3 / float(np.median(seconds))
+        began = clock()
+        jax.block_until_ready([product(x, x) for _ in range(count)][-1])
+        seconds.append((clock() - began) / count)
+    return 2e-9 * size**3 / float(np.median(seconds))
 
 
-def open_model(request: dict[str, Any]) -> tuple[models.EncoderDecoderModel, dict[str, np.ndarray]]:
-    """The model of the request's folder, and all its parameters with the request's prompt."""
+def open_model(request: dict[str, Any]) -> tuple[models.EncoderDecoderModel, dict[str, Any]]:
+    """The model of the request's folder, and all its parameters with the request's prompt.
+
+    As `train` opens it: pieces of the mapped file go to their places, several at a time.
+    """
     checkpoint = base_checkpoint.open_base(request["folder"])
-    params = dict(t5x_format.read_arrays(checkpoint.target(), request["dtype"]))
+    params: dict[str, Any] = dict(
+        initialization.read(checkpoint.target(), request["dtype"], partitioner.Partitioner())
+    )
     params[_PROMPT] = np.load(request["prompt"])
     length = len(params[_PROMPT])
+    config = network.T5Config(
+        **checkpoint.config.t5_config_fields(),
+        dtype=request["dtype"],
+        scan_layers=request.get("scan_layers", False),
+        remat_policy="full" if request.get("checkpointing") else "none",
+    )
     module = prompted_network.PromptedTransformer(
-        network.T5Config(**checkpoint.config.t5_config_fields(), dtype=request["dtype"]),
-        prompt_factory=functools.partial(_make_prompt, length),
+        config, prompt_factory=functools.partial(_make_prompt, length)
     )
     traversal = optimizers.ModelParamTraversal(subset.MatchAny((".*/prompt",)))
     optimizer = optimizers.MultiOptimizer([(traversal, adafactor.Adafactor())])
@@ -106,10 +123,10 @@ class Trained:
         )
         self.state, self.frozen = self.trainer.init_state(params)
 
-    def step(self, batch: dict[str, np.ndarray]) -> float:
-        """One update; the loss."""
+    def step(self, batch: dict[str, np.ndarray]) -> jax.Array:
+        """One update, without waiting for it; the loss."""
         self.state, metrics = self.trainer.train_step(self.state, self.frozen, batch)
-        return float(metrics["loss"])  # Waits for the device.
+        return metrics["loss"]
 
     def check(self, batch: dict[str, np.ndarray], path: str) -> None:
         """Writes logits and the gradient of the mean loss of a target token."""
@@ -125,37 +142,88 @@ class Trained:
         np.savez(path, logits=np.asarray(logits, np.float32), gradient=np.asarray(grads[_PROMPT]))
 
 
+class Server:
+    """Answers the commands that the top of this file names."""
+
+    def __init__(self, trained: Any, request: dict[str, Any]):
+        self.trained, self.request = trained, request
+        self.batches: list[dict[str, np.ndarray]] = []
+        if "batch" in request:
+            self.batch(request["batch"])
+
+    def one_epoch(self) -> Iterable[dict[str, np.ndarray]]:
+        return self.batches or text_batches(self.request)
+
+    def batch(self, path: str) -> dict[str, Any]:
+        with np.load(path) as file:
+            self.batches = [dict(file)]
+        return {}
+
+    def check(self) -> None:
+        """What is to be compared, if the request asks for it."""
+        if "check" in self.request:
+            with np.load(self.request["check"]["batch"]) as file:
+                self.trained.check(dict(file), self.request["check"]["result"])
+
+    def first_step(self) -> dict[str, Any]:
+        began = time.perf_counter()
+        loss = float(self.trained.step(next(iter(self.one_epoch()))))
+        return {"cpu": time.process_time(), "step": time.perf_counter() - began, "loss": loss}
+
+    def run(self, count: str = "1", waits: bool = False) -> dict[str, Any]:
+        cpu, wall = time.process_time(), time.perf_counter()
+        for _ in range(int(count)):
+            for batch in self.one_epoch():
+                loss = self.trained.step(batch)
+                if waits:
+                    loss.block_until_ready()
+        loss = float(loss)  # Waits for the device.
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        return {"cpu": cpu / int(count), "wall": wall / int(count), "loss": loss}
+
+    def answer(self, command: str) -> dict[str, Any]:
+        """What a line asks for; of a device that is too small `{"out_of_memory": True}`."""
+        name, *arguments = command.split()
+        commands = {
+            "pass": self.run,
+            "wait": functools.partial(self.run, waits=True),
+            "batch": self.batch,
+            "peak": self.peak,
+            "matmul": lambda: {
+                "gflops": matmul_rate(self.request["dtype"], self.request["device"])
+            },
+        }
+        if name not in commands:
+            raise ValueError(f"the command is {name!r}; accepted are {', '.join(commands)}.")
+        try:
+            return commands[name](*arguments)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            return {"out_of_memory": True}
+
+    def peak(self) -> dict[str, Any]:
+        found = {"bytes": peak_bytes()}
+        stats = jax.devices()[0].memory_stats()
+        return found | ({"device_bytes": stats["peak_bytes_in_use"]} if stats else {})
+
+
 def serve(request: dict[str, Any]) -> None:
-    """Runs the first step, then one command a line."""
+    """Runs the check and the first step, then one command a line."""
     compilation_cache.enable()
+    began = time.perf_counter()
     trained = Trained(request)
-
-    def batches():
-        if "texts" in request:
-            return text_batches(request)
-        with np.load(request["batch"]) as file:
-            return [dict(file)]
-
-    if "check" in request:
-        trained.check(batches()[0], request["check"])
+    jax.block_until_ready(trained.frozen)
+    loaded = time.perf_counter() - began
+    server = Server(trained, request)
+    server.check()
+    if "batch" not in request and "texts" not in request:
         _answer()
         return
-    loss = trained.step(next(iter(batches())))
-    _answer(cpu=time.process_time(), loss=loss)
+    about = {"jax": jax.__version__, "processor": jax.devices()[0].device_kind}
+    _answer(**server.first_step(), load=loaded, about=about)
     for line in sys.stdin:
-        name = line.strip()
-        if name == "pass":
-            cpu, wall = time.process_time(), time.perf_counter()
-            for batch in batches():
-                trained.step(batch)
-            _answer(cpu=time.process_time() - cpu, wall=time.perf_counter() - wall)
-        elif name == "peak":
-            stats = jax.devices()[0].memory_stats() or {}
-            _answer(bytes=peak_bytes(), device_bytes=stats.get("peak_bytes_in_use"))
-        elif name == "matmul":
-            _answer(gflops=matmul_rate(request["dtype"]))
-        else:
-            raise ValueError(f"the command is {name!r}; accepted are pass, peak and matmul.")
+        _answer(**server.answer(line))
 
 
 def _answer(**fields: Any) -> None:
