@@ -82,6 +82,19 @@ ${{PROGRAM}} {_SEARCH} \
   --tfds_data_dir=${{TFDS_DATA_DIR}} {_SMALLER}
 """
 
+# The same with upstream's gin file for inference, which no script of upstream's shows.
+_INFER = rf"""
+${{PROGRAM}} {_SEARCH} \
+  --gin_file="prompt_tuning/configs/models/t5_1_1_base_prompt.gin" \
+  --gin_file="prompt_tuning/configs/runs/prompt_infer.gin" \{_TASK.rstrip()}
+  --gin.CHECKPOINT_PATH="'${{PRETRAINED_MODEL}}'" \
+  --gin.INFER_OUTPUT_DIR="'${{INFER_DIR}}'" \
+  --gin.infer_script.infer.mode="'score'" \
+  --gin.utils.DatasetConfig.split="'validation'" \
+  --gin.PROMPT_FILE="'${{PROMPT_FILE}}'" \
+  --tfds_data_dir=${{TFDS_DATA_DIR}} {_SMALLER}
+"""
+
 # The README's way to evaluate what a run itself wrote.
 _EVAL_OF_A_RUN = rf"""
 ${{PROGRAM}} {_SEARCH} \
@@ -189,8 +202,9 @@ class DemoCommandsTest(absltest.TestCase):
         return last
 
     def test_a_train_then_evaluate(self):
-        """sst2-demo.sh, then sst2-demo-eval.sh with the prompt that it made."""
+        """sst2-demo.sh, then sst2-demo-eval.sh and inference with the prompt that it made."""
         model_dir, eval_dir = self.folder_of("sst2"), self.folder_of("sst2_eval")
+        infer_dir = self.folder_of("sst2_infer")
         command = _TRAIN.replace("@MORE@", "")
         self.shell(command, "train", MODEL_DIR=model_dir, SIZE="base")
         self.assert_trained(model_dir)
@@ -202,6 +216,18 @@ class DemoCommandsTest(absltest.TestCase):
         )
         self.shell(_EVAL, "eval", EVAL_DIR=eval_dir, PROMPT_FILE=prompt_file)
         self.assert_evaluated(eval_dir, [_LAST_STEP - _STEPS])
+        self.shell(_INFER, "infer", INFER_DIR=infer_dir, PROMPT_FILE=prompt_file)
+        self.assert_answered(infer_dir)
+
+    def assert_answered(self, infer_dir: str) -> None:
+        name = "taskless_glue_sst2_v200_examples-score.jsonl-00000-of-00001"
+        self.assertContainsSubset({name, f"{name}.COMPLETED"}, os.listdir(infer_dir))
+        with open(os.path.join(infer_dir, name), encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        texts = [line["inputs"]["inputs_pretokenized"] for line in lines]
+        self.assertCountEqual(texts, [f"sentence: {text} " for text, _ in _ROWS * 2])
+        for line in lines:
+            self.assertLess(line["score"], 0)
 
     def assert_evaluated(self, eval_dir: str, steps: list[int]) -> None:
         task = "taskless_glue_sst2_v200_examples"
