@@ -35,6 +35,7 @@ from prompt_tuning.config import (
 USAGE_ERROR = 2
 PROCESS_LOST = 3
 INTERRUPTED = 130
+OUTPUT_CLOSED = 141  # As of a program that SIGPIPE ends.
 
 _HELP = frozenset(("--help", "-help", "-h", "--helpfull", "--helpshort", "-?"))
 
@@ -247,7 +248,8 @@ def _run(program: Program, argv: Sequence[str]) -> None:
 def run(program: Program, argv: Sequence[str]) -> int:
     """Runs a program; returns its exit code.
 
-    0, 2 for a mistake of the user, 3 if another process of the run died, 130 interrupted.
+    0, 2 for a mistake of the user, 3 if another process of the run died, 130 interrupted, 141 if
+    nobody reads the output any more.
     """
     gin_flags.define_flags()
     process_flags.define_flags()
@@ -264,6 +266,7 @@ def run(program: Program, argv: Sequence[str]) -> int:
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUTPUT_CLOSED
     except KeyboardInterrupt as interrupt:
         what = gin_flags.one_line(str(interrupt))
         print(f"interrupted: {what}" if what else "interrupted", file=sys.stderr)

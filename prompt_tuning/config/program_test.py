@@ -206,6 +206,19 @@ class RunTest(absltest.TestCase):
         self.assertEqual(code, program.INTERRUPTED)
         self.assertEqual(err, "interrupted: saved at step 3\n")
 
+    def test_an_output_that_nobody_reads_is_no_success_and_no_message(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as closed:
+            done = subprocess.run(
+                [sys.executable, os.path.join(_ROOT, "prompt_tuning/train.py"), "--help"],
+                stdout=closed,
+                stderr=subprocess.PIPE,
+                env=os.environ | {"PYTHONPATH": _ROOT},
+                check=False,
+            )
+        self.assertEqual((done.returncode, done.stderr), (program.OUTPUT_CLOSED, b""))
+
     def test_defects_keep_their_traceback(self):
         with mock.patch.object(program.gin_flags, "configured") as configured:
             configured.return_value.side_effect = TypeError("a defect")

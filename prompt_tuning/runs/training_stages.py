@@ -7,6 +7,7 @@ What is specific to a part lives in that part; here they are given to one anothe
 """
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -340,7 +341,7 @@ class TrainingStages:
                 *notes,
                 f"figures: {path}",
                 "next:    echo 'your text' | tools/bazel run //prompt_tuning:infer -- "
-                f"--model_dir={self.model_dir} --input_file=-",
+                f"--model_dir={shlex.quote(self.model_dir)} --input_file=-",
             ],
         )
         return self.figures

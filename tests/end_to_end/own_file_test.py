@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import shlex
 import shutil
 
 import numpy as np
@@ -44,7 +45,7 @@ class OwnFileTest(parameterized.TestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.folder = programs.new_folder(cls)
-        cls.model_dir = cls.folder / "run"
+        cls.model_dir = cls.folder / "my run"
         cls.files = review_files.flags(cls.folder)
         cls.trained = cls.train(cls.model_dir, *cls.files)
         if cls.trained.code:
@@ -90,6 +91,12 @@ class OwnFileTest(parameterized.TestCase):
             row = next(line for line in self.trained.stdout.splitlines() if title in line)
             self.assertIn(f"{figures[f'accuracy_{suffix}']:.3f}", row)
         self.assertIn("2,560 parameters, 10.2 kB", self.trained.stdout)
+
+    def test_next_command_can_be_pasted(self):
+        last = self.trained.stdout.splitlines()[-1]
+        self.assertEqual(
+            shlex.split(last)[-2:], [f"--model_dir={self.model_dir}", "--input_file=-"]
+        )
 
     def test_numpy_prompts_have_upstreams_names(self):
         found = sorted(path.relative_to(self.model_dir) for path in self.model_dir.rglob("*prompt"))
