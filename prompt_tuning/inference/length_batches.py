@@ -3,7 +3,8 @@
 
 Rows are sorted by length and cut into batches of one size; each batch is as wide as the smallest
 bucket that holds its longest row. So there are `ceil(n / batch_size)` batches, of at most as many
-shapes as there are buckets. Knows numbers only, no tokens.
+shapes as there are buckets, and as many again for rows that come alone. Knows numbers only, no
+tokens.
 
 Shapes: `n` rows, `B` batch, `T` width.
 """
@@ -21,7 +22,8 @@ class LengthBatch:
     Attributes:
       rows: `[B]`, indices of the rows; behind `size` the first one again.
       size: How many of them count. Fewer than `B` in the last batch only: padding it keeps its
-        shape one that is compiled already.
+        shape one that is compiled already. A row that comes alone, as a person types it, is not
+        padded: it would wait for `B` times its work.
       width: The bucket.
     """
 
@@ -49,10 +51,11 @@ def plan(lengths: np.ndarray, batch_size: int, buckets: Sequence[int]) -> list[L
 
     Args:
       lengths: `[n]`, none above the last bucket.
-      batch_size: `B`.
+      batch_size: `B`, where there are several rows.
       buckets: Ascending widths, from `usable_buckets`.
     """
     order = np.argsort(lengths, kind="stable")
+    batch_size = 1 if len(order) == 1 else batch_size
     batches = []
     for begin in range(0, len(order), batch_size):
         rows = order[begin : begin + batch_size]

@@ -34,6 +34,11 @@ class PlanTest(absltest.TestCase):
         np.testing.assert_array_equal(second.rows, [0, 2, 0])
         self.assertEqual((second.size, second.width), (2, 16))
 
+    def test_a_row_alone_is_not_padded(self):
+        (batch,) = length_batches.plan(np.array([3]), 32, (4, 16))
+        np.testing.assert_array_equal(batch.rows, [0])
+        self.assertEqual((batch.size, batch.width), (1, 4))
+
     def test_no_rows(self):
         self.assertEqual(length_batches.plan(np.zeros(0, int), 3, (4,)), [])
 
@@ -51,7 +56,7 @@ class PlanTest(absltest.TestCase):
         rows = [row for batch in batches for row in batch.rows[: batch.size]]
         self.assertEqual(sorted(rows), list(range(len(lengths))))
         for batch in batches:
-            self.assertLen(batch.rows, batch_size)
+            self.assertLen(batch.rows, 1 if len(lengths) == 1 else batch_size)
             longest = lengths[batch.rows].max()
             self.assertEqual(batch.width, min(b for b in usable if b >= longest))
 
