@@ -47,6 +47,7 @@ _EARLY_CHECKS = "prompt_tuning.runs.early_checks"
 _VOCABULARY = "data_ops.vocabulary:SentencePieceVocabulary"
 _PROMPT = "prompt_tuning.prompts.prompt:Prompt"
 _PROMPT_FILE = "prompt_tuning.checkpoints.prompt_files:read_prompt"
+_TRAINER = "prompt_tuning.training.trainer:Trainer"
 _SIZES = "prompt_tuning.models.network:T5Config"
 
 # What a user can cause: values, files, and flags. All else is a defect and shows its traceback.
@@ -173,6 +174,10 @@ def check_early(entry_point: str, statements: gin_files.Statements) -> None:
         entry_point,
         settings.entry_point(entry_point),
         foreign_tasks=gin_checks.has_foreign_imports(statements),
+    )
+    checks.check_microbatches(
+        settings.entry_point(entry_point).get("train_dataset_cfg"),
+        settings.arguments(_TRAINER).get("num_microbatches"),
     )
     sizes = settings.arguments(_SIZES)
     checks.check_model_files(

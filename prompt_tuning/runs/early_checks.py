@@ -198,6 +198,19 @@ def check_model_files(
         prompt_files.check_shape(found, (length, width))
 
 
+def check_microbatches(
+    config: dataset_config.DatasetConfig | None, num_microbatches: int | None
+) -> None:
+    """A batch divides into its microbatches; ValueError with what to change."""
+    if config is None or not num_microbatches or num_microbatches < 1:
+        return
+    if config.batch_size % num_microbatches:
+        raise ValueError(
+            f"a batch of {config.batch_size} examples does not divide into {num_microbatches} "
+            "microbatches; change --batch_size (BATCH_SIZE) or trainer.Trainer.num_microbatches."
+        )
+
+
 def check_training(model_dir: str | None, baseline: Any, eval_period: Any) -> None:
     """The settings of a training run but for its steps; ValueError as the functions called."""
     check_baseline(baseline)

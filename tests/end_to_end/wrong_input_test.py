@@ -123,7 +123,7 @@ class MistakesInTheTextTest(_WrongInputTest):
         ("macro", "train", ("--gin.PROMPT_LENGHT=3",), "did you mean PROMPT_LENGTH"),
         ("no_value", "train", ("--gin.PROMPT_LENGTH",), "write --gin.NAME=VALUE"),
         ("quotes", "train", ("--gin.MODEL_DIR=/x",), re.escape("--gin.MODEL_DIR=\"'/x'\"")),
-        ("bracket", "train", ("--gin.PROMPT_LENGTH=[3",), "cannot read the binding.*quotes"),
+        ("bracket", "train", ("--gin.PROMPT_LENGTH=[3",), "cannot read the binding.*bracket or brace in it is not closed"),
         ("configurable", "train", ("--gin.prompts.Promt.length=3",), "did you mean prompts.Prompt"),
         ("gin_file", "train", ("--gin_file=none.gin",), "'none.gin' was not found.*--gin_file"),
         ("gin_syntax", "train", ("--gin_file=wrong.gin",), "syntax error at wrong.gin:2"),
@@ -219,6 +219,11 @@ class MistakesBehindTheTextTest(_WrongInputTest):
     @parameterized.named_parameters(
         ("steps", "--train_steps=-1", "-1.*--train_steps"),
         ("batch", "--batch_size=0", "0; it must be at least 1.*--batch_size"),
+        (
+            "microbatches",
+            "--gin.trainer.Trainer.num_microbatches=5",
+            "32 examples does not divide into 5 microbatches; change --batch_size",
+        ),
         ("dropout", "--dropout_rate=2", r"2\.0; it must be at least 0 and below 1.*DROPOUT_RATE"),
         ("inputs", "--inputs_length=0", "'inputs': 0.*--inputs_length"),
         ("period", "--eval_period=0", "0; it must be at least 1: --eval_period"),
