@@ -123,7 +123,12 @@ class MistakesInTheTextTest(_WrongInputTest):
         ("macro", "train", ("--gin.PROMPT_LENGHT=3",), "did you mean PROMPT_LENGTH"),
         ("no_value", "train", ("--gin.PROMPT_LENGTH",), "write --gin.NAME=VALUE"),
         ("quotes", "train", ("--gin.MODEL_DIR=/x",), re.escape("--gin.MODEL_DIR=\"'/x'\"")),
-        ("bracket", "train", ("--gin.PROMPT_LENGTH=[3",), "cannot read the binding.*bracket or brace in it is not closed"),
+        (
+            "bracket",
+            "train",
+            ("--gin.PROMPT_LENGTH=[3",),
+            "cannot read the binding.*bracket or brace in it is not closed",
+        ),
         ("configurable", "train", ("--gin.prompts.Promt.length=3",), "did you mean prompts.Prompt"),
         ("gin_file", "train", ("--gin_file=none.gin",), "'none.gin' was not found.*--gin_file"),
         ("gin_syntax", "train", ("--gin_file=wrong.gin",), "syntax error at wrong.gin:2"),
