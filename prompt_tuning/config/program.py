@@ -5,13 +5,17 @@ A mistake of the user ends in one line `error: ...` and exit code 2. Everything 
 in the text of flags and gin files is checked before JAX is loaded. Knows no model and no training.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import os
+import signal
 import sys
 import textwrap
+import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -216,6 +220,31 @@ def _dry_run(entry_point: str) -> None:
     print(report)
 
 
+@contextlib.contextmanager
+def _ended_by_an_interrupt() -> Iterator[None]:
+    """Lets Ctrl-C end the process while libraries are loaded; nothing is written yet.
+
+    As an exception it would be lost, or worse, where it is raised inside JAX's callback of the
+    garbage collector.
+    """
+
+    def leave(number: int, frame: types.FrameType | None) -> None:
+        del number, frame
+        os.write(2, b"interrupted\n")
+        os._exit(INTERRUPTED)
+
+    # Else whoever started this ignores interrupts, or handles them.
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _run(program: Program, argv: Sequence[str]) -> None:
     given = _parse_flags(program, argv)
     process_flags.check_run_mode(program.entry_point, flags.FLAGS.run_mode)
@@ -240,7 +269,8 @@ def _run(program: Program, argv: Sequence[str]) -> None:
     process_flags.initialize(
         {name: flags.FLAGS[name].value for name in process_flags.PROCESS_FLAGS}
     )
-    gin_flags.parse_gin(chosen.files, chosen.bindings, chosen.search_paths)
+    with _ended_by_an_interrupt():
+        gin_flags.parse_gin(chosen.files, chosen.bindings, chosen.search_paths)
     if program.report is not None:
         function = gin_flags.entry_point_function(program.entry_point)
         print(program.report(gin.get_bindings(function)))

@@ -37,6 +37,20 @@ code = program.run(main.PROGRAM, sys.argv)
 heavy = [m for m in ("jax", "flax", "tensorflow", "seqio") if m in sys.modules]
 print(json.dumps([code, heavy]))
 """
+# Ctrl-C where a callback drops every exception.
+_SWALLOWED = """
+import contextlib, os, signal, sys, time
+from prompt_tuning.config import gin_flags, program
+from prompt_tuning import train
+def parse_gin(*_):
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # As on a terminal.
+gin_flags.parse_gin = parse_gin
+gin_flags.configured = lambda _: lambda: None
+sys.exit(program.run(train.PROGRAM, sys.argv))
+"""
 
 
 _calls = []
@@ -218,6 +232,17 @@ class RunTest(absltest.TestCase):
                 check=False,
             )
         self.assertEqual((done.returncode, done.stderr), (program.OUTPUT_CLOSED, b""))
+
+    def test_an_interrupt_that_a_library_would_swallow_while_it_is_loaded(self):
+        done = subprocess.run(
+            [sys.executable, "-c", _SWALLOWED, "--model_dir=m"],
+            capture_output=True,
+            text=True,
+            cwd=self.create_tempdir().full_path,
+            env=os.environ | {"PYTHONPATH": _ROOT},
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stderr), (program.INTERRUPTED, "interrupted\n"))
 
     def test_defects_keep_their_traceback(self):
         with mock.patch.object(program.gin_flags, "configured") as configured:
