@@ -2,12 +2,12 @@
 """Peak memory of training a prompt, here in every policy and with PEFT, on the same weights.
 
   tools/bazel run -c opt //tests/benchmarks:memory_benchmark -- \
-      --peer_python=$HOME/huggingface_peers/bin/python --output=docs/memory.md
+      --peer_python=$HOME/huggingface_peers/bin/python --output=$PWD/docs/memory_figures.md
 
 Every configuration is a process of its own that takes two steps on one batch. The table has the
 largest resident size of the process, by the kernel (VmHWM: interpreter, libraries, compiler and
 all), and the CPU-seconds of the second step. Losses of all programs must agree first.
-docs/memory.md is written by this program.
+docs/memory_figures.md is written by this program.
 """
 
 import dataclasses
@@ -179,39 +179,31 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-_PAGE = """# Memory of training a prompt
+_PAGE = """# Peaks of training a prompt
 
-Written by `tests/benchmarks/memory_benchmark`; do not edit.
-
-```
-tools/bazel run //third_party/huggingface_peers:create
-tools/bazel run -c opt //tests/benchmarks:memory_benchmark -- \\
-    --peer_python=$HOME/huggingface_peers/bin/python --output=docs/memory.md
-```
+Written by `tests/benchmarks/memory_benchmark`, as docs/memory.md says; do not edit.
 
 {what}
 
 {table}
 
-## How to read it
 * Each row is a fresh process that reads the same HuggingFace folder and takes two steps. *Peak* is the kernel's count
   of the largest resident size of the whole process (VmHWM): interpreter, libraries, compiling and reading included.
 * *Second step* is CPU time of all threads; the first one compiles. Compare within one table: machines differ.
 * The first losses of all rows agreed with PEFT's: 1e-4 in float32, 2e-2 with narrower weights.
 * *Predicted* is what `--dry_run` prints for that configuration: parameters, optimizer and activations alone. The
   interpreter, the libraries and the compiler come on top of it.
-
-## What to set
-* Memory is enough: nothing. Unscanned layers without rematerialisation are the fastest.
-* It is not: `--gin.SCAN_LAYERS=True --gin.LAYER_REMAT="'full'"`. The backward pass keeps what enters each layer and
-  computes the rest again. On a CPU rematerialisation without scanned layers saves little: XLA does not order an
-  unrolled program by its memory.
-* Big models: `--gin.FROZEN_WEIGHTS_DTYPE="'bfloat16'"` halves the frozen matrices, `'int8'` quarters them
-  (symmetric, one scale for each output channel; `prompt_tuning/models/frozen_weights.py` has the exact scheme). Prompts
-  and norms stay float32, and each layer widens its own matrices inside of the loop.
-* On a CPU stacked weights are handed to XLA without a copy, and a run lets go of the checkpoint's arrays once its
-  weights are placed.
 """
+
+
+def processor() -> str:
+    """Its name, and whether it has bfloat16 units."""
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        lines = file.read().splitlines()
+    name = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
+    features = next((line for line in lines if line.startswith("flags")), "").split()
+    units = ", ".join(sorted({"avx512_bf16", "amx_bf16"} & set(features)))
+    return f"{name or platform.machine()} ({units or 'no bfloat16 units'})"
 
 
 def report(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -219,7 +211,7 @@ def report(found: Mapping[str, Mapping[str, Any]]) -> str:
     what = (
         f"T5 1.1 {'small' if SMALL.value else 'tiny'}, batch {BATCH.value}, {INPUTS.value} input tokens and "
         f"{PROMPT.value} prompt positions, {TARGETS.value} target tokens, activations in float32; "
-        f"{len(os.sched_getaffinity(0))} cores of {platform.machine()}, medians of {ROUNDS.value}."
+        f"{len(os.sched_getaffinity(0))} core(s) of {processor()}, medians of {ROUNDS.value}."
     )
     return _PAGE.format(what=what, table="\n".join(table(found)))
 
