@@ -307,20 +307,20 @@ class MlpBlock(nn.Module):
             Dense(self.intermediate_dim, self.dtype, self.kernel_init, name=name)(x)
             for name in names
         ]
-        hidden = self.scaled(self._gated(branches))
+        hidden = self.product(branches)
         hidden = named(hidden, *("batch", "length")[: hidden.ndim - 1], "mlp")
         hidden = dropout(self.dropout_rate)(hidden, deterministic=deterministic)
         return Dense(x.shape[-1], self.dtype, self.kernel_init, name="wo")(hidden)
 
-    def _gated(self, branches: list[Array]) -> Array:
-        if tuple(self.activations) == ("gelu", "linear"):
-            return gated_gelu.gate(*branches)
-        active = [
+    def activated(self, branches: Sequence[Array]) -> list[Array]:
+        """Each branch `[B, T, F]` after its own activation."""
+        return [
             branch if name == "linear" else _ACTIVATIONS[name](branch)
             for name, branch in zip(self.activations, branches, strict=True)
         ]
-        return functools.reduce(operator.mul, active)
 
-    def scaled(self, hidden: Array) -> Array:
-        """What `wo` multiplies, `[B, T, F]`, of the product of the branches; the hook for subclasses."""
-        return hidden
+    def product(self, branches: Sequence[Array]) -> Array:
+        """What `wo` multiplies, `[B, T, F]`, of the branches; the hook for subclasses."""
+        if tuple(self.activations) == ("gelu", "linear"):
+            return gated_gelu.gate(*branches)
+        return functools.reduce(operator.mul, self.activated(branches))

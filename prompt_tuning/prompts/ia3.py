@@ -10,7 +10,9 @@ Shapes: `B` batch, `K` key positions, `N` heads, `D` head_dim, `F` mlp, `H` embe
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
+import operator
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -55,11 +57,12 @@ class IA3Attention(layers.MultiHeadAttention):
 
 
 class IA3MlpBlock(layers.MlpBlock):
-    """A gated MLP whose product of branches is scaled."""
+    """A gated MLP with a scaled first branch, which scales the product of the branches."""
 
-    def scaled(self, hidden: jax.Array) -> jax.Array:
-        """`[B, K, F] -> [B, K, F]`."""
-        return IA3(name="intermediate_conv")(hidden)
+    def product(self, branches: Sequence[jax.Array]) -> jax.Array:
+        """Branches `[B, K, F]` to `[B, K, F]`."""
+        first, *others = self.activated(branches)
+        return functools.reduce(operator.mul, others, IA3(name="intermediate_conv")(first))
 
 
 class IA3EncoderLayer(network.EncoderLayer):
