@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import re
 import tokenize
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -171,9 +172,13 @@ def resolve(name: str, search_paths: Sequence[str]) -> str:
     )
 
 
+# How Python's own parser speaks of a value before gin says which.
+_NODE = re.compile(r"malformed node or string[^:]*: <[^>]*>\s*")
+
+
 def _syntax_error(error: SyntaxError, text: str | None = None) -> ValueError:
     """One sentence for a mistake of spelling, with the place or, for the command line, the text."""
-    reason = str(error.msg).strip().rstrip(".").replace("\n", " ")
+    reason = _NODE.sub("", str(error.msg).strip().rstrip(".").replace("\n", " "))
     if text is None:
         return ValueError(f"gin syntax error at {error.filename}:{error.lineno}: {reason}")
     name, _, value = (part.strip() for part in text.partition("="))

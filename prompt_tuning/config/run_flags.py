@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from absl import logging
+
 FILE = "flags.json"
 
 # What a saved prompt is meaningless without: the model, and how text becomes its input.
@@ -56,9 +58,20 @@ def _is_local(name: str, value: Any) -> bool:
 
 
 def write(model_dir: str) -> None:
-    """Writes `model_dir/flags.json` if this process has remembered flags."""
+    """Writes `model_dir/flags.json` if this process has remembered flags.
+
+    A run that goes on with other flags than it began with is told so.
+    """
     if not _remembered:
         return
+    earlier = read(model_dir)
+    for name in sorted(earlier.keys() | _remembered.keys()) if earlier else ():
+        before, now = earlier.get(name), _remembered.get(name)
+        if before != now:
+            logging.warning(
+                "the run in %s began with --%s=%s and goes on with %s",
+                *(model_dir, name, before, "none" if now is None else now),
+            )
     path = os.path.join(model_dir, FILE)
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         json.dump(_remembered, file, indent=2, sort_keys=True)

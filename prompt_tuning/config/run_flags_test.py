@@ -46,6 +46,17 @@ class RunFlagsTest(absltest.TestCase):
         self.assertEqual(kept, expected)
         self.assertEqual(os.listdir(self.folder), ["flags.json"])
 
+    def test_a_run_that_goes_on_with_other_flags_is_told_so(self):
+        self.kept(prompt_length=10, train_file="a.tsv")
+        with self.assertLogs(level="WARNING") as logged:
+            self.kept(prompt_length=10, train_file="b.tsv", label_words=["x", "y"])
+        said = "\n".join(logged.output)
+        self.assertRegex(said, "began with --train_file=.*a.tsv and goes on with .*b.tsv")
+        self.assertRegex(said, "--label_words=None and goes on with ..x., .y..")
+        self.assertNotIn("prompt_length", said)
+        with self.assertNoLogs(level="WARNING"):
+            self.kept(prompt_length=10, train_file="b.tsv", label_words=["x", "y"])
+
     def test_given_flags_win_and_unknown_ones_are_left_out(self):
         self.kept(prompt_length=10, label_words=["a", "b"], text_column=["x"])
         given = {"model_dir": self.folder, "prompt_length": 3, "label_words": None}

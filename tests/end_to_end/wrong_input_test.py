@@ -122,6 +122,12 @@ class MistakesInTheTextTest(_WrongInputTest):
         ("no_prompt_to_infer", "infer", ("--input_file=lines.txt",), "PROMPT_FILE.*--model_dir"),
         ("macro", "train", ("--gin.PROMPT_LENGHT=3",), "did you mean PROMPT_LENGTH"),
         ("no_value", "train", ("--gin.PROMPT_LENGTH",), "write --gin.NAME=VALUE"),
+        (
+            "word",
+            "train",
+            ("--gin.TRAIN_STEPS=foo",),
+            r"= foo' \(Failed to parse token 'foo'\); text",
+        ),
         ("quotes", "train", ("--gin.MODEL_DIR=/x",), re.escape("--gin.MODEL_DIR=\"'/x'\"")),
         (
             "bracket",
