@@ -178,6 +178,9 @@ def main(argv: Sequence[str]) -> None:
     print(
         f"{path}: {len(model.parameters)} arrays, {count:,} parameters, {total / 1e9:.2f} GB read"
     )
+    if to == "huggingface" and not (model.config or FEED_FORWARD_PROJ.value):
+        written = huggingface_config.read_config(path).feed_forward_proj
+        print(f"assumed: --feed_forward_proj={written}, which T5X's files do not tell")
     if model.vocabulary_file and to != "huggingface":
         print(f"vocabulary: {model.vocabulary_file}")
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of convert_checkpoint: each format to each other."""
 
+import contextlib
 import dataclasses
+import io
 import os
+import re
 
 import ml_dtypes
 import numpy as np
@@ -74,6 +77,18 @@ class ConvertTest(parameterized.TestCase):
         self.assertGreater(len(os.listdir(self.path("hf"))), 4)
         self.convert("hf", "t5x", "back", step=7)
         self.assertEqual(_files(os.path.join(self.path("back"), "checkpoint_7")), _files(source))
+
+    @parameterized.parameters(
+        (True, {}, "assumed: --feed_forward_proj=gated-gelu"),
+        (False, {}, "assumed: --feed_forward_proj=relu"),
+        (True, {"feed_forward_proj": "gated-silu"}, None),
+    )
+    def test_an_activation_that_was_assumed_is_told(self, gated, settings, told):
+        sizes = dataclasses.replace(toy_t5.SIZES, gated=gated)
+        t5x_format.write_checkpoint(self.path("native"), 7, toy_t5.parameters(sizes))
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            self.convert("native", "huggingface", "hf", **settings)
+        self.assertEqual(told or "", "".join(re.findall(r"assumed: \S+\b", said.getvalue())))
 
     def test_scanned_there_and_back_is_the_same_files(self):
         source = t5x_format.write_checkpoint(self.path("native"), 7, self.arrays)
