@@ -34,7 +34,6 @@ END
     printf '  %-16s  for %s\n' "${name}" "${variable_uses[${name}]}"
   done
   cat << END
-  JAX_EXTRA         install: which GPU support (cuda12)
   COORDINATOR_PORT  run: port on the first node (from the job's number)
 
 Slurm ends the job two minutes early with SIGTERM, so that training can save; submit again to go on.
@@ -61,10 +60,7 @@ call() {
 
 install() {
   cd "${SOURCE_DIR}"
-  call tools/bazel build "${binary}"
-  local version=VERSION
-  [[ "${dry_run}" == true ]] || version="$(tools/bazel run //tools:python -- -c 'import jax; print(jax.__version__)')"
-  call tools/bazel run //tools:python -- -m pip --quiet install "jax[${JAX_EXTRA:-cuda12}]==${version}"
+  call tools/bazel build --config=cuda "${binary}"
 }
 
 submit() {

@@ -27,7 +27,7 @@ worker_clone() {
 }
 
 worker_install() {
-  local binary="$1" setup="$2" candidate python="" version
+  local binary="$1" setup="$2" candidate python=""
   if [[ -n "${setup}" ]]; then
     bash -euo pipefail -c "${setup}"
   fi
@@ -56,9 +56,7 @@ sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13) and os.path.exists(head
   printf 'export PROMPT_TUNING_PYTHON=%q\n' "${python}" > "${HOME}/prompt_tuning_environment"
   export PROMPT_TUNING_PYTHON="${python}"
   cd "${HOME}/prompt_tuning"
-  tools/bazel build "${binary}"
-  version="$(tools/bazel run //tools:python -- -c 'import jax; print(jax.__version__)')"
-  tools/bazel run //tools:python -- -m pip --quiet install "jax[tpu]==${version}"
+  tools/bazel build --config=tpu "${binary}"
   echo "$(hostname): ready"
 }
 
