@@ -85,12 +85,21 @@ class PredictorTest(parameterized.TestCase):
         made.score_labels(make_texts(lengths), LABELS)
         widths = {("score", 8): 1, ("score", 16): 1, ("score", 32): 1}
         self.assertEqual(self.model.traces, widths)
-        for count in (1, 5, 9):
+        for count in (2, 5, 9):
             made.score_labels(make_texts(lengths[-count:], seed=count), LABELS)
         self.assertEqual(self.model.traces, widths)
-        for count in (3, 4, 1):
+        for count in (3, 4, 2):
             made.predict(make_texts(lengths[:count]))
         self.assertEqual(self.model.traces, {**widths, ("predict", 8): 1})
+
+    def test_a_row_alone_has_a_program_of_its_own(self):
+        made, texts = self.make(), make_texts([3, 4])
+        for text in texts:
+            made.score_labels([text], LABELS)
+        self.assertEqual(self.model.traces, {("score", 8): 1})
+        alone, batch = (made.score_labels(texts[:n], LABELS) for n in (1, 2))
+        self.assertEqual(self.model.traces, {("score", 8): 2})
+        np.testing.assert_allclose(alone[0], batch[0], atol=1e-4)
 
     def test_another_prompt_of_the_same_length_compiles_nothing(self):
         made = self.make(prompt=np.zeros((P, H)))
