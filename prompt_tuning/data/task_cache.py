@@ -142,7 +142,9 @@ def write_unit(unit: Unit, settings: Settings) -> None:
         if not features:
             features = {name: _feature(value) for name, value in example.items()}
         _count(task, example, stats)
-        records.append(seqio.dict_to_tfexample(_plain(example)).SerializeToString())
+        records.append(
+            seqio.dict_to_tfexample(_plain(example)).SerializeToString(deterministic=True)
+        )
     os.makedirs(os.path.dirname(unit.progress_path), exist_ok=True)
     temporary = f"{unit.path}.tmp-{os.getpid()}"
     with tf.io.TFRecordWriter(temporary) as writer:

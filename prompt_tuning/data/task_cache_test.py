@@ -24,12 +24,35 @@ class TaskCacheTest(fixture_tfds.TfdsTestCase):
         self.settings = task_cache.Settings(None, fixture_tfds.vocabulary(), self.data_dir)
         self.addCleanup(seqio.set_global_cache_dirs, [])
 
-    def cache(self, **options) -> list[str]:
+    def cache(self, folder: str | None = None, workers: int = 1, **options) -> list[str]:
         notes = []
         task_cache.write(
-            [_TASK], self.folder, self.settings, workers=1, note=notes.append, **options
+            [_TASK],
+            folder or self.folder,
+            self.settings,
+            workers=workers,
+            note=notes.append,
+            **options,
         )
         return notes
+
+    def written(self, folder: str) -> dict[str, bytes]:
+        """Every file of the task's cache."""
+        found = {}
+        for name in os.listdir(os.path.join(folder, _TASK)):
+            with open(os.path.join(folder, _TASK, name), "rb") as file:
+                found[name] = file.read()
+        return found
+
+    def test_processes_beside_one_another_write_the_same_bytes(self):
+        self.cache()
+        other = self.create_tempdir().full_path
+        self.cache(other, workers=2)
+        expected, found = self.written(self.folder), self.written(other)
+        self.assertCountEqual(found, expected)
+        self.assertIn("train.tfrecord-00000-of-00001", found)
+        for name, content in expected.items():
+            self.assertTrue(found[name] == content, name)
 
     def path(self, name: str) -> str:
         return os.path.join(self.folder, _TASK, name)
