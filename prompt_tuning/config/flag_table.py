@@ -7,6 +7,7 @@ from typing import Any
 from prompt_tuning.config import dataset_config, friendly_flag, infer_flags
 
 BUNDLED = "bundled"
+BUNDLED_TASK = "bundled_reviews"
 _SIZES = ("small", "base", "large", "xl", "xxl")
 MODELS = (BUNDLED, *(f"{family}_{size}" for family in ("t5_1_1", "mt5") for size in _SIZES))
 

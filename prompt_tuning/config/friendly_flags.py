@@ -149,6 +149,16 @@ def new_run_dir(clock: Callable[[], float] = time.time) -> str:
     return f"prompt_tuning_runs/bundled-{stamp}"
 
 
+def final_split(entry_point: str, given: Mapping[str, Any]) -> list[str]:
+    """The binding that scores a public task on the split that training evaluates.
+
+    Its test split often has no labels; that of the demonstration has.
+    """
+    task = given.get("task")
+    chosen = entry_point == flag_table.TRAIN and task not in (None, flag_table.BUNDLED_TASK)
+    return ["FINAL_EVAL_SPLIT = None"] if chosen else []
+
+
 def is_demonstration(entry_point: str, given: Mapping[str, Any]) -> bool:
     """Whether this is the training run of the bundled model, which must work without any flag."""
     if given.get("base_model"):

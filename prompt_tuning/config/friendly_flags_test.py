@@ -178,6 +178,11 @@ class FriendlyFlagsTest(parameterized.TestCase):
 
     def test_the_demonstration_gets_a_folder_of_its_own(self):
         self.assertTrue(friendly_flags.is_demonstration("train", {}))
+        self.assertEqual(friendly_flags.final_split("train", {}), [])
+        self.assertEqual(friendly_flags.final_split("train", {"task": "bundled_reviews"}), [])
+        self.assertEqual(friendly_flags.final_split("evaluate", {"task": "cola"}), [])
+        found = friendly_flags.final_split("train", {"task": "cola"})
+        self.assertEqual(found, ["FINAL_EVAL_SPLIT = None"])
         self.assertTrue(friendly_flags.is_demonstration("train", {"model": "bundled"}))
         self.assertFalse(friendly_flags.is_demonstration("train", {"model": "t5_1_1_xl"}))
         self.assertFalse(friendly_flags.is_demonstration("train", {"base_model": "t5"}))

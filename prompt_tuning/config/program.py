@@ -147,6 +147,7 @@ def configuration(
         files = friendly_flags.default_files(entry_point, given)
         if friendly_flags.is_demonstration(entry_point, given):
             bindings.append(f"MODEL_DIR = {friendly_flags.new_run_dir()!r}")
+        bindings += friendly_flags.final_split(entry_point, given)
     statements = gin_files.read(files, (), paths)
     bindings += [
         f"{macro} = {text}"

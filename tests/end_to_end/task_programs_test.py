@@ -53,10 +53,11 @@ class TaskProgramsTest(absltest.TestCase):
         model_dir = self.folder / "run"
         flags = (f"--task={_TASK}", f"--tfds_data_dir={tfds_dir}", "--batch_size=8")
         result = programs.run(
-            "train", *flags, f"--model_dir={model_dir}", "--train_steps=2",
-            "--gin.FINAL_EVAL_SPLIT='validation'", folder=self.folder,
+            "train", *flags, f"--model_dir={model_dir}", "--train_steps=2", folder=self.folder,
         )  # fmt: skip
         self.assertEqual(result.code, 0, result.stderr)
+        # The table is of the split that has labels, and not of the public test split.
+        self.assertEqual(programs.summary(model_dir)["split"], "validation")
         self.assertEqual(programs.summary(model_dir)["task"], _TASK)
         self._compare(model_dir, flags)
 
