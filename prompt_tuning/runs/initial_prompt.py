@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from prompt_tuning.partitioning import processes
+
 _EMBEDDING = "token_embedder/embedding"
 # Rows of a trained table differ by less than this from their median.
 _FAR = 4.0
@@ -24,7 +26,7 @@ def scale_warning(params: Mapping[str, np.ndarray], drawn: Collection[str]) -> s
     """
     if _EMBEDDING not in params or _EMBEDDING in drawn:
         return None
-    table = np.asarray(params[_EMBEDDING])
+    table = np.asarray(processes.fetch(params[_EMBEDDING]))
     usual = _median_norm(table[:: max(1, len(table) // _ROWS)])
     for name in sorted(drawn):
         prompt = np.asarray(params[name])

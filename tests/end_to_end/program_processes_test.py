@@ -69,6 +69,14 @@ class ProgramProcessesTest(absltest.TestCase):
             self._evaluated(two), figures[1]["accuracy_with_prompt"], delta=0.002
         )
 
+    def test_one_copy_of_the_model_over_two_processes(self):
+        flags = ("--seed=0", f"--train_steps={_STEPS}", f"--artifact_file={self.folder / 'p.tar'}")
+        split = "--gin.partitioning.PjitPartitioner.num_partitions=2"
+        leader, _ = self.in_processes(
+            2, "train", f"--model_dir={self.folder / 'split'}", *flags, split
+        )
+        self.assertIn("artifact: ", leader)
+
     def _evaluated(self, model_dir: pathlib.Path) -> float:
         (path,) = (model_dir / "eval").rglob("*-metrics.jsonl")
         return json.loads(path.read_text().splitlines()[-1])["rank_accuracy"] / 100
