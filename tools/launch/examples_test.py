@@ -7,7 +7,7 @@ import subprocess
 import yaml
 from absl.testing import absltest, parameterized
 
-from tools.launch import fake_commands
+from tools.launch import accelerators, fake_commands
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _TPUS = {"sst2_base_v3_8": "v3-8", "sst2_xxl_v4_32": "v4-32", "sst2_xxl_v5e_64": "v5litepod-64"}
@@ -39,6 +39,9 @@ class ExamplesTest(parameterized.TestCase):
         self.assertIn(f"--accelerator-type={accelerator}", lines[1])
         for flag in ("--model_dir=gs://m", "--initial_checkpoint=gs://c", "taskless_glue_sst2"):
             self.assertIn(flag, lines[-1])
+        # On several hosts nothing else tells the program to join the others.
+        hosts = accelerators.find(accelerator).hosts
+        self.assertEqual("--multiprocess_gpu" in lines[-1], hosts > 1)
 
     @parameterized.parameters(*_SCRIPTS)
     def test_script_is_clean(self, name):
