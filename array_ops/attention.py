@@ -26,6 +26,10 @@ def reference(queries: Array, keys: Array, values: Array, bias: Array) -> Array:
 def attend(queries: Array, keys: Array, values: Array, bias: Array) -> Array:
     """`softmax(queries keys' + bias) values` of each head, with gradients.
 
+    Any floating dtypes; the foreign function takes arrays that are all float32 or all bfloat16, and
+    computes the softmax in float32. T5's attention (Raffel et al. 2020, section 2.1): the scale of
+    the logits is in the query kernel.
+
     Args:
         queries: `[B, Q, N, D]`.
         keys: `[B, K, N, D]`.
@@ -33,7 +37,7 @@ def attend(queries: Array, keys: Array, values: Array, bias: Array) -> Array:
         bias: broadcastable to `[B, N, Q, K]`.
 
     Returns:
-        `[B, Q, N, D]`.
+        `[B, Q, N, D]` of their dtype.
     """
     batch, count, heads, depth = queries.shape
     matrix = (count, keys.shape[1])

@@ -127,8 +127,14 @@ def einsum(subscripts: str, a: Array, b: Array) -> Array:
 
     Args:
         subscripts: as `jnp.einsum`; may begin with `...` in the first operand and the result.
-        a: any shape.
-        b: any shape.
+        a: any shape; float32 or bfloat16 goes to oneDNN, whose sums are float32.
+        b: any shape, of the same dtype.
+
+    Returns:
+        Of that dtype.
+
+    Raises:
+        ValueError, TypeError: as `jnp.einsum`, of subscripts and shapes that do not fit.
     """
     if not onednn.takes(a, b):
         return jnp.einsum(subscripts, a, b)

@@ -23,11 +23,14 @@ def reference(x: Array, y: Array) -> Array:
 
 
 def gate(x: Array, y: Array) -> Array:
-    """`gelu(x) * y` with the gelu of the hyperbolic tangent, and gradients.
+    """`gelu(x) * y` with the gelu of the hyperbolic tangent, and gradients (Shazeer 2020, GEGLU).
 
     Args:
-        x: any shape.
-        y: the same shape.
+        x: any shape and floating dtype; float32 and bfloat16 go to the foreign function.
+        y: the same shape and dtype.
+
+    Returns:
+        Of the same shape and dtype.
     """
     if x.shape != y.shape or x.size < _SMALL or not onednn.takes(x, y):
         return reference(x, y)

@@ -121,8 +121,8 @@ class ProcessFlagsTest(parameterized.TestCase):
 class OneProcessTest(absltest.TestCase):
     def test_one_real_process_joins_itself(self):
         with socket.socket() as server:
-            server.bind(("localhost", 0))
-            address = f"localhost:{server.getsockname()[1]}"
+            server.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{server.getsockname()[1]}"
         given = {**_NOTHING, "coordinator_address": address, "process_count": 1, "process_index": 0}
         self.addCleanup(jax.distributed.shutdown)
         process_flags.initialize(given)

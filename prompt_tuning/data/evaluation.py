@@ -82,7 +82,8 @@ class TaskEvaluator:
           module: imported first, to register tasks.
 
         Raises:
-          ValueError: no task has the split and a metric, or there is no such task.
+          ValueError: no task has the split and a metric, there is no such task, or a task of labels
+            has none in the split, as public test sets.
         """
         tasks.ensure_registered(mixture_or_task_name, module)
         self._batch_size, self._input_buckets = batch_size, input_buckets
@@ -113,6 +114,13 @@ class TaskEvaluator:
                 f"the task {mixture_or_task_name!r} cannot be evaluated on {split!r}: it has no "
                 "such split, or no metric; choose another --task or split."
             )
+        for task in self._evaluator.eval_tasks:
+            if not _has_labels(task, self._evaluator.cached_task_datasets[task.name]):
+                raise ValueError(
+                    f"the split {split!r} of the task {task.name!r} has no labels, so nothing can be "
+                    "measured on it; set --split=validation (utils.DatasetConfig.split; at the end "
+                    "of training FINAL_EVAL_SPLIT), or let infer predict it."
+                )
 
     @property
     def task_names(self) -> list[str]:
@@ -233,6 +241,23 @@ class TaskEvaluator:
             for logger in self._evaluator.loggers:
                 logger(name, step, {}, None, None, None)
         return {name: ranking.metrics for name, ranking in self._ranked.items()}
+
+
+def _has_labels(task: seqio.Task, examples: tf.data.Dataset) -> bool:
+    """False where each target stands for no label, or for no score of STS-B.
+
+    There a prediction that is no label would count as right, and the accuracy say nothing.
+    """
+    example = None
+    for example in examples.as_numpy_iterator():
+        if "targets_pretokenized" not in example:
+            return True
+        text = example["targets_pretokenized"].decode("utf-8")
+        target = task.postprocess_fn(text, example=example, is_target=True)
+        value = target.get("value") if isinstance(target, Mapping) else target
+        if not (isinstance(value, int | float) and value == postprocessors.UNKNOWN_LABEL):
+            return True
+    return example is None
 
 
 @contextlib.contextmanager

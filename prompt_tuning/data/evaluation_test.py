@@ -205,6 +205,16 @@ class EvaluationTest(parameterized.TestCase):
         lengths = [min(4, len(vocabulary.encode(t)) + 1) for _, t in fixture_tasks.PAIRS]
         self.assertAlmostEqual(got["scored"]["mean"], float(np.mean(lengths)))
 
+    def test_a_split_without_labels_is_refused(self):
+        for name, pairs in (
+            ("unlabelled", [("a film", "<unk>"), ("a book", "<unk>")]),
+            ("one_label", [("a film", "<unk>"), ("a book", "negative")]),
+        ):
+            fixture_tasks.register_ours(name, pairs)
+        with self.assertRaisesRegex(ValueError, "'train' .*'unlabelled' has no labels.*--split="):
+            evaluation.TaskEvaluator("unlabelled", "train", **self._options)
+        evaluation.TaskEvaluator("one_label", "train", **self._options)
+
     def test_errors(self):
         predict, _ = _predict("negative")
         with self.assertRaisesRegex(ValueError, "cannot be evaluated on 'test'"):

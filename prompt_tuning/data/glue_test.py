@@ -81,6 +81,14 @@ class GlueTest(fixture_tfds.TfdsTestCase):
         self.assertEqual(ax, [("mnli hypothesis: B. premise: A.", "<unk>")])
         self.assertEqual(self.texts("glue_sst2_v200_examples", "test")[0][1], "<unk>")
 
+    def test_a_public_test_split_is_not_scored(self):
+        name = "taskless_glue_sst2_v200"
+        self.task(name)
+        with self.assertRaisesRegex(ValueError, f"'test' of the task '{name}' has no labels"):
+            evaluation.TaskEvaluator(
+                name, "test", batch_size=1, task_feature_lengths=fixture_tfds.LENGTHS
+            )
+
     def test_task_index_takes_the_place_of_the_task(self):
         taskless = self.examples("taskless_glue_sst2_v002")
         indexed = self.examples("task_index_glue_sst2_v002_examples")

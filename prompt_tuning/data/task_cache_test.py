@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-import contextlib
-import io
 import json
 import os
 
 import numpy as np
 import seqio
-from absl.testing import flagsaver
 
-from prompt_tuning.data import cache_tasks, fixture_tfds, pipeline, task_cache
+from prompt_tuning.data import fixture_tfds, pipeline, task_cache
 
 _TASK = "taskless_glue_sst2_v200"
 _ROWS = [(f"a film number {i}", i % 2) for i in range(12)]
@@ -123,22 +120,6 @@ class TaskCacheTest(fixture_tfds.TfdsTestCase):
         self.assertTrue(os.path.exists(self.path("COMPLETED")))
         self.assertIn("written to", self.cache(overwrite=True)[0])
         self.assertGreater(os.stat(done.path).st_mtime_ns, before)
-
-    def test_program(self):
-        printed = io.StringIO()
-        with flagsaver.flagsaver(
-            tasks=[_TASK], output_cache_dir=self.folder, tfds_data_dir=self.data_dir, workers=1,
-            vocabulary=fixture_tfds.vocabulary().sentencepiece_model_file,
-        ):  # fmt: skip
-            with contextlib.redirect_stdout(printed):
-                cache_tasks.main(["cache_tasks"])
-            self.assertIn(f"{_TASK}: written to", printed.getvalue())
-            with flagsaver.flagsaver(vocabulary="/nowhere"):
-                with self.assertRaisesRegex(SystemExit, "/nowhere; set --vocabulary"):
-                    cache_tasks.main(["cache_tasks"])
-            with flagsaver.flagsaver(tasks=["bundled_reviews"]):
-                with self.assertRaisesRegex(SystemExit, "'bundled_reviews' cannot be cached"):
-                    cache_tasks.main(["cache_tasks"])
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ def scale_warning(params: Mapping[str, np.ndarray], drawn: Collection[str]) -> s
     """
     if _EMBEDDING not in params or _EMBEDDING in drawn:
         return None
-    table = np.asarray(processes.fetch(params[_EMBEDDING]))
-    usual = _median_norm(table[:: max(1, len(table) // _ROWS)])
+    table = params[_EMBEDDING]
+    # The rows that tell, and not the table, come from wherever its pieces lie.
+    usual = _median_norm(processes.fetch(table[:: max(1, len(table) // _ROWS)]))
     for name in sorted(drawn):
         prompt = np.asarray(params[name])
         if not name.endswith("/prompt") or prompt.ndim != 2 or not prompt.size:

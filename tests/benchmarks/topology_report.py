@@ -42,7 +42,8 @@ class Figures:
     compile: float
 
     def row(self) -> str:
-        kinds = ", ".join(f"{k} {_gigabytes(v)}" for k, v in sorted(self.traffic.items()))
+        told = {kind: _gigabytes(size) for kind, size in sorted(self.traffic.items())}
+        kinds = ", ".join(f"{kind} {size}" for kind, size in told.items() if size != "0.00")
         cells = (
             f"{self.devices}",
             f"{self.devices // _MODEL} x {_MODEL}",

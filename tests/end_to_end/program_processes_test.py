@@ -28,9 +28,9 @@ class ProgramProcessesTest(absltest.TestCase):
     def in_processes(self, count: int, program: str, *flags: str) -> list[str]:
         """Runs a program in `count` processes on loopback; what each of them said."""
         with socket.socket() as server:
-            server.bind(("localhost", 0))
+            server.bind(("127.0.0.1", 0))
             port = server.getsockname()[1]
-        cluster = (f"--coordinator_address=localhost:{port}", f"--process_count={count}")
+        cluster = (f"--coordinator_address=127.0.0.1:{port}", f"--process_count={count}")
         running = [
             subprocess.Popen(
                 programs.command(program, *flags, *cluster, f"--process_index={index}"),

@@ -24,7 +24,7 @@ class Processes:
 
     def __init__(self, folder, count: int, devices: int, **arguments):
         with socket.socket() as server:
-            server.bind(("localhost", 0))
+            server.bind(("127.0.0.1", 0))
             port = server.getsockname()[1]
         common = {"processes": count, "port": port, "devices": devices, **arguments}
         self.all = [

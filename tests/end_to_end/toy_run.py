@@ -157,7 +157,7 @@ def main(text: str) -> int:
     flags = dict.fromkeys(process_flags.PROCESS_FLAGS)
     count, index = given.pop("processes"), given.pop("index")
     flags |= {"multiprocess_gpu": False, "process_count": count, "process_index": index}
-    flags |= {"coordinator_address": f"localhost:{given.pop('port')}", "heartbeat_timeout": 20}
+    flags |= {"coordinator_address": f"127.0.0.1:{given.pop('port')}", "heartbeat_timeout": 20}
     process_flags.initialize(flags, {})
     part = partitioner_of(given.pop("num_partitions", 1), given.pop("fully_sharded", False))
     try:

@@ -2,7 +2,8 @@
 """Programs with all they need as one archive that installs itself on a machine without Bazel."""
 
 def _entry(file):
-    # What other repositories bring is Bazel's own; Python packages come from the lock files.
+    # Python packages come from the lock files, and the rest of other repositories is Bazel's own, but for the shared
+    # libraries of our ops: those Bazel has laid into _solib_*, a folder of this workspace.
     return None if file.short_path.startswith("../") else file.short_path + "=" + file.path
 
 def _deploy_bundle_impl(ctx):
