@@ -16,7 +16,7 @@ from absl import logging
 
 from prompt_tuning.config import dataset_config
 from prompt_tuning.data import row_format as row_format_lib
-from prompt_tuning.data import row_reader
+from prompt_tuning.data import row_reader, skipped_rows
 
 RowFormat = row_format_lib.RowFormat
 Example = row_format_lib.Example
@@ -74,7 +74,8 @@ class Examples:
 class ExampleReader:
     """Streams the examples of one file in memory that does not grow with the file.
 
-    `skipped` counts the bad rows that were left out in the latest pass.
+    `skipped` counts the bad rows that were left out in the latest pass; its end tells them, with
+    file, line and reason (`skipped_rows`).
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class ExampleReader:
             `skip_bad_rows`) one row cannot be used.
         """
         self.skipped, count = 0, 0
-        problem = None
+        skipped = skipped_rows.SkippedRows(self.path)
         for row in self.every_row():
             if not isinstance(row, BadRow):
                 count += 1
@@ -112,20 +113,19 @@ class ExampleReader:
                 continue
             if row.is_blank:
                 continue
-            where = f"{self.path}:{row.line}: {row.problem}"
+            skipped.add(row)
             if not self._format.skip_bad_rows:
-                raise ValueError(where)
-            problem = problem or where
+                raise ValueError(skipped.first)
             self.skipped += 1
         if not count:
             why = (
-                f"no row can be used, first because of {problem}"
-                if problem
+                f"no row can be used, first because of {skipped.first}"
+                if skipped
                 else "it has no rows; add one below the header line, or name another file"
             )
             raise ValueError(f"{self.path} gives no example: {why}")
-        if problem:
-            logging.warning("%d bad rows left out, first because of %s", self.skipped, problem)
+        if skipped:
+            logging.warning("%s", skipped.text())
 
     def every_row(self) -> Iterator[Example | BadRow]:
         """Yields every row of the file in its place: blank lines and bad rows are `BadRow`s.

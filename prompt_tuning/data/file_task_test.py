@@ -10,7 +10,7 @@ from absl.testing import absltest, parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_tuning.data import file_task, shared_data
+from prompt_tuning.data import file_task, shared_data, skipped_rows
 
 _WORDS = ("negative", "positive")
 
@@ -70,8 +70,20 @@ class FileTaskTest(parameterized.TestCase):
         with self.assertLogs(level="WARNING") as logs:
             examples = self._read(content, skip_bad_rows=True)
         self.assertEqual((examples.inputs, examples.skipped), (["x", "z"], 2))
-        self.assertIn("2 bad rows left out, first because of", logs.output[0])
-        self.assertIn(":3: the label '7'", logs.output[0])
+        self.assertIn("a.tsv: 2 bad rows left out", logs.output[0])
+        self.assertRegex(logs.output[0], r"(?s)a.tsv:3: the label '7'.*a.tsv:4: byte \d+ .* UTF-8")
+
+    def test_many_bad_rows_are_all_counted(self):
+        content = "label\ttext\n" + "0\tx\n" + "7\ty\n" * 500 + "1\tx\ty\n" * 9
+        with self.assertLogs(level="WARNING") as logs:
+            examples = self._read(content, skip_bad_rows=True)
+        self.assertEqual(examples.skipped, 509)
+        (told,) = logs.output
+        self.assertIn("509 bad rows left out", told)
+        for line in range(3, 3 + skipped_rows.TOLD):
+            self.assertIn(f"a.tsv:{line}: the label '7'", told)
+        self.assertIn(f"{500 - skipped_rows.TOLD} rows: the label * is neither", told)
+        self.assertIn("9 rows: the row has * columns, and the first line has *", told)
 
     def test_skipping_everything_is_an_error(self):
         with self.assertRaisesRegex(ValueError, "no row can be used, first because of .*a.tsv:2"):

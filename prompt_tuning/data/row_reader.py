@@ -214,7 +214,14 @@ def _jsonl_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
             yield _blank(number)
             continue
         try:
-            cells = json.loads(text)
+            cells = _parse_json(text)
+        except _TwiceError as error:
+            yield BadRow(
+                number,
+                f"the member {str(error)[:60]!r} is named twice, and which one counts is not known; "
+                "rename one, or set --skip_bad_rows (SKIP_BAD_ROWS).",
+            )
+            continue
         except (ValueError, RecursionError) as error:
             yield BadRow(number, f"this is not JSON ({_reason(error)}): {_CORRECT}.")
             continue
@@ -223,6 +230,22 @@ def _jsonl_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
         else:
             kind = type(cells).__name__
             yield BadRow(number, f"this is a JSON {kind}: {_CORRECT}.")
+
+
+class _TwiceError(Exception):
+    """An object names a member twice; the message is its name."""
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object of these members; `json` alone would keep the last of two with one name."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+_parse_json = json.JSONDecoder(object_pairs_hook=_members).decode
 
 
 def _reason(error: Exception) -> str:

@@ -77,6 +77,15 @@ class RowReaderTest(parameterized.TestCase):
         self.assertRegex(rows[2].problem, "not JSON .*at column [0-9]+.: a line must .*--skip_bad")
         self.assertEqual(rows[3], row_reader.Row(5, {"a": "é"}))
 
+    @parameterized.parameters(
+        '{"a": 1, "b": 2, "a": 3}', '{"b": 0, "c": [{"a": 1, "a": 1}]}', '{"\\u0061": 1, "a": 1}'
+    )
+    def test_a_member_named_twice_is_a_bad_row(self, line):
+        first, bad, last = self._rows("a.jsonl", f'{{"a": 1}}\n{line}\n{{"a": 4}}\n')
+        self.assertEqual((first.cells, last.cells), ({"a": 1}, {"a": 4}))
+        self.assertEqual(bad.line, 2)
+        self.assertRegex(bad.problem, "the member 'a' is named twice.*rename one.*--skip_bad_rows")
+
     def test_byte_order_mark_is_dropped(self):
         self.assertEqual(self._rows("a.tsv", "\ufefftext\n"), [row_reader.Row(1, ["text"])])
 
