@@ -18,6 +18,9 @@ from prompt_tuning.data import text_source, token_rows
 
 # Targets with more different texts than this are no classes.
 _MAX_CLASSES = 50
+# So many of them are shown one by one, and so much of one that is a long text.
+_SHOWN_CLASSES = 12
+_MAX_LABEL = 40
 _BAR = 40
 
 
@@ -83,9 +86,12 @@ class Report:
 
     def _classes_text(self, classes: Mapping[str, int]) -> str:
         total = max(1, self.num_examples)
+        first = itertools.islice(classes.items(), _SHOWN_CLASSES)
         shown = "  ".join(
-            f"{label!r} {count:,} ({count / total:.1%})" for label, count in classes.items()
+            f"{_short(label)!r} {count:,} ({count / total:.1%})" for label, count in first
         )
+        if (more := len(classes) - _SHOWN_CLASSES) > 0:
+            shown += f"  and {more} more"
         other = self.num_examples - sum(classes.values())
         return shown + (f"  other {other:,} ({other / total:.1%})" if other else "")
 
@@ -144,6 +150,8 @@ def of_any_task(
             "--split."
         )
     examples = _examples(task, split)
+    source = getattr(task, "source", None)
+    label_words = source.label_words if isinstance(source, text_source.TextSource) else ()
     kept, lengths = [], collections.defaultdict(list)
     targets: collections.Counter[str] = collections.Counter()
     for number, example in enumerate(itertools.islice(examples, max_examples)):
@@ -151,21 +159,32 @@ def of_any_task(
             kept.append(example)
         for name in token_rows.TASK_FEATURES:
             lengths[name].append(len(example[name]))
-        if len(targets) <= _MAX_CLASSES:
+        if label_words or len(targets) <= _MAX_CLASSES:
             targets[text_of(task, example, "targets")] += 1
     if not lengths:
         raise ValueError(f"the task {task.name!r} has no example in its split {split!r}: --split.")
-    few = len(targets) <= min(_MAX_CLASSES, len(lengths["inputs"]) // 2)
-    source = getattr(task, "source", None)
     return Report(
         task.name,
         split,
         {name: np.array(values) for name, values in lengths.items()},
         limits,
-        dict(targets.most_common()) if few else None,
+        _classes(targets, label_words),
         source.skipped(split) if isinstance(source, text_source.TextSource) else 0,
         more=next(examples, None) is not None,
     ), kept
+
+
+def _classes(
+    targets: collections.Counter[str], label_words: Sequence[str]
+) -> dict[str, int] | None:
+    """{label: count}: of the task's labels, without them of all targets if those are few."""
+    if label_words:
+        return {word: targets[word] for word in label_words}
+    return dict(targets.most_common()) if len(targets) <= _MAX_CLASSES else None
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 3]}..."
 
 
 def text_of(task: seqio.Task | seqio.Mixture, example: Mapping[str, Any], feature: str) -> str:

@@ -60,7 +60,27 @@ class TaskReportTest(parameterized.TestCase):
         self.assertEqual((report.num_examples, report.more), (3, True))
         self.assertIn("3 examples (there are more)", report.text())
         self.assertIsNone(task_report.of_text_task(task, "train"))
+
+    def test_labels_of_few_rows(self):
+        # Two rows, two labels: as many labels as rows.
+        plain = fixture_tasks.register_plain(pairs=fixture_tasks.PAIRS[:2])
+        report, _ = task_report.of_any_task(plain, "train")
+        self.assertEqual(report.classes, {"positive": 1, "negative": 1})
+        self.assertIn("  labels   'positive' 1 (50.0%)  'negative' 1 (50.0%)\n", report.text())
+        # A label that no row has is told, too.
+        ours = fixture_tasks.register_ours(pairs=fixture_tasks.PAIRS[:1])
+        report, _ = task_report.of_any_task(ours, "train")
+        self.assertEqual(report.classes, {"negative": 0, "positive": 1})
+
+    def test_free_text_is_no_class(self):
+        pairs = [("a", f"answer number {i} {'long ' * 20}") for i in range(51)]
+        report, _ = task_report.of_any_task(fixture_tasks.register_plain(pairs=pairs), "train")
         self.assertIsNone(report.classes)
+        few = fixture_tasks.register_plain(pairs=pairs[:20])
+        report, _ = task_report.of_any_task(few, "train")
+        labels = report.text().split("\n")[1]
+        self.assertIn("'answer number 0 long long long long l...' 1 (5.0%)", labels)
+        self.assertEndsWith(labels, "  and 8 more")
 
     def test_unknown_split(self):
         with self.assertRaisesRegex(ValueError, "no split 'dev'; it has train: --split"):

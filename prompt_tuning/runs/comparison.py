@@ -112,14 +112,15 @@ def results(
 
 
 def table(found: Sequence[Result], split: str) -> rich.table.Table:
-    """A row for each task and prompt; the task's own metrics where there is no accuracy."""
+    """A row for each task and prompt, with the tasks' own metrics beside the figures."""
     shown = [(title, name) for title, name in _COLUMNS if any(name in r.figures for r in found)]
-    others = sorted({n for r in found if not r.figures for n in r.metrics if "/" not in n})
+    others = list(dict.fromkeys(name for r in found for name in evaluation.own_metrics(r.metrics)))
     made = rich.table.Table(title=f"split {split}")
-    made.add_column("task")
-    made.add_column("prompt")
+    # Names go on in the next line: cut off, those of tasks that differ in their ends look alike.
+    made.add_column("task", overflow="fold")
+    made.add_column("prompt", overflow="fold")
     for title in [title for title, _ in shown] + others:
-        made.add_column(title, justify="right")
+        made.add_column(title, justify="right", overflow="fold")
     for result in found:
         cells = [_cell(result.figures.get(name)) for _, name in shown]
         cells += [_cell(result.metrics.get(name)) for name in others]

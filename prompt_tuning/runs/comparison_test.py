@@ -5,6 +5,7 @@ import os
 
 import jax
 import numpy as np
+import rich.console
 from absl.testing import absltest
 
 from data_ops.vocabulary import SentencePieceVocabulary
@@ -87,6 +88,24 @@ class ComparisonTest(absltest.TestCase):
             comparison.read_prompts([a, a], _WIDTH)
         with self.assertRaisesRegex(FileNotFoundError, "nowhere does not exist"):
             comparison.read_prompts(["nowhere"], _WIDTH)
+
+    def test_table_tells_names_apart_and_has_every_metric(self):
+        tasks = [f"taskless_glue_mnli_and_dev_v200_examples_{end}" for end in ("matched", "other")]
+        found = [
+            comparison.Result(tasks[0], "runs/a", {"accuracy": 0.5}, {"f1": 61.5, "a/f1": 1.0}),
+            comparison.Result(tasks[1], "runs/a", {}, {"matthews_corrcoef": 12.5}),
+        ]
+        stream = io.StringIO()
+        console = rich.console.Console(file=stream, width=80)
+        console.print(comparison.table(found, "validation"))
+        text = stream.getvalue()
+        rows = [[cell.strip() for cell in row.split("│")[1:-1]] for row in text.split("\n")]
+        names = "".join(row[0] for row in rows if row)
+        for task in tasks:
+            self.assertIn(task, names)
+        self.assertNotIn("…", text)
+        self.assertIn("61.500", text)
+        self.assertIn("12.500", text)
 
     def test_names_of_folders(self):
         self.assertEqual(

@@ -141,6 +141,7 @@ def _figures(
     params = {n: part.place(n, value, model.memory_kind(n)) for n, value in arranged.items()}
     extra = None if prompt else evaluation.no_prompt(model)
     found = evaluator.figures(params, initial.step, extra)
+    found |= evaluation.own_metrics(evaluator.task_metrics)
     return _suffixed(found, "with_prompt" if prompt else "without_prompt") | {
         "task": evaluator.task,
         "split": evaluator.split,

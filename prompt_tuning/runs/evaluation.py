@@ -33,6 +33,18 @@ _FIGURES_PER_TOKEN = {
 }
 
 
+def own_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Of `SplitEvaluator.task_metrics` those that no figure holds, averaged over a mixture's tasks.
+
+    They are in the units of the task's metrics: percent but for a few.
+    """
+    return {
+        name: value
+        for name, value in metrics.items()
+        if "/" not in name and name not in _FIGURES and name not in _FIGURES_PER_TOKEN
+    }
+
+
 def no_prompt(model: Any) -> dict[str, jax.Array]:
     """Arguments for the encoder that mean "no prompt": a prompt of length 0."""
     config = model.module.config

@@ -25,7 +25,8 @@ class PeriodicEvaluation:
     """Called as `(state, step)` by the training loop.
 
     Attributes:
-      latest: figures of the last call (see `SplitEvaluator.figures`), None before it.
+      latest: figures of the last call (see `SplitEvaluator.figures`) and the task's own metrics,
+        None before it.
       scores: all values of the last call by name: those figures, the task's own metrics, and the
         teacher-forced "loss" for each target token.
     """
@@ -71,6 +72,7 @@ class PeriodicEvaluation:
         if self._evaluator is not None:
             self.latest = self._evaluator.figures(subset.merge(state.params, self._frozen), step)
             self.scores |= self._evaluator.task_metrics | self.latest
+            self.latest |= evaluation.own_metrics(self._evaluator.task_metrics)
             texts += [f"{name.replace('_', ' ')} {v:.3f}" for name, v in self.latest.items()]
         if texts:
             self._display.note(f"step {step}: " + "  ".join(texts))

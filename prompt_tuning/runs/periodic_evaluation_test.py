@@ -57,12 +57,12 @@ class PeriodicEvaluationTest(absltest.TestCase):
         self.assertIsNone(evaluation.latest)
         self.assertIsNone(evaluation(self.state(), 50))
         self.assertEqual(evaluator.calls, [(["frozen", "prompt"], 50)])
-        self.assertEqual(evaluation.latest, {"accuracy": 0.5, "exact_match": 0.25})
+        self.assertEqual(evaluation.latest, {"accuracy": 0.5, "exact_match": 0.25, "f1": 70.0})
         self.assertEqual(
             evaluation.scores,
             {"accuracy": 0.5, "exact_match": 0.25, "reviews/f1": 70.0, "f1": 70.0},
         )
-        self.assertEqual(self.display.notes, ["step 50: accuracy 0.500  exact match 0.250"])
+        self.assertEqual(self.display.notes, ["step 50: accuracy 0.500  exact match 0.250  f1 70.000"])
 
     def test_loss_is_over_at_most_the_given_batches_and_is_written(self):
         evaluation = self.make(batches=lambda: iter([{"loss": 4.0}, {"loss": 2.0}, {"loss": 99.0}]))

@@ -8,7 +8,7 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 import rich.console
@@ -77,39 +77,53 @@ _ROWS = (
     ("frozen, with the prompt", "with_prompt"),
     ("whole model tuned", "model_tuning"),
 )
-# Column title -> (prefix of the figure, format).
+_decimals = "{:.3f}".format
+# (column title, prefix of the figure, how it is shown); the tasks' own metrics come before the last.
 _COLUMNS = (
-    ("accuracy", "accuracy", "{:.3f}"),
-    ("AUC", "auc", "{:.3f}"),
-    ("exact match", "exact_match", "{:.3f}"),
-    ("weights trained", "trained_parameters", None),
+    ("accuracy", "accuracy", _decimals),
+    ("AUC", "auc", _decimals),
+    ("exact match", "exact_match", _decimals),
+    ("weights trained", "trained_parameters", count),
 )
+_FORMATS = {prefix: show for _, prefix, show in _COLUMNS}
 
 
 def table(figures: Mapping[str, Any]) -> rich.table.Table:
-    """The comparison of what was evaluated; columns without any figure are left out."""
+    """The comparison of what was evaluated; columns without any figure are left out.
+
+    A task's own metrics, such as `matthews_corrcoef_with_prompt`, have a column of their name.
+    """
+    named = [(title, prefix) for title, prefix, _ in _COLUMNS]
+    own = [(name, name) for name in _own_names(figures)]
     columns = [
-        column
-        for column in _COLUMNS
-        if any(f"{column[1]}_{suffix}" in figures for _, suffix in _ROWS)
+        (title, prefix)
+        for title, prefix in [*named[:-1], *own, named[-1]]
+        if any(f"{prefix}_{suffix}" in figures for _, suffix in _ROWS)
     ]
     result = rich.table.Table(title=f"{figures['task']}, split {figures['split']}")
     result.add_column("")
-    for title, _, _ in columns:
-        result.add_column(title, justify="right")
+    for title, _ in columns:
+        result.add_column(title, justify="right", overflow="fold")
     for title, suffix in _ROWS:
-        cells = [figures.get(f"{prefix}_{suffix}") for _, prefix, _ in columns]
-        if any(cell is not None for cell in cells):
-            result.add_row(
-                title, *(_cell(c, f) for c, (_, _, f) in zip(cells, columns, strict=True))
-            )
+        cells = [(prefix, figures.get(f"{prefix}_{suffix}")) for _, prefix in columns]
+        if any(value is not None for _, value in cells):
+            result.add_row(title, *(_cell(value, _FORMATS.get(prefix)) for prefix, value in cells))
     return result
 
 
-def _cell(value: Any, text_format: str | None) -> str:
-    if value is None:
-        return ""
-    return text_format.format(value) if text_format else count(value)
+def _own_names(figures: Mapping[str, Any]) -> list[str]:
+    """Names of the metrics that are a task's own, in the order in which they come."""
+    names = (
+        key.removesuffix(f"_{suffix}")
+        for key in figures
+        for _, suffix in _ROWS
+        if key.endswith(f"_{suffix}")
+    )
+    return [name for name in dict.fromkeys(names) if name not in _FORMATS]
+
+
+def _cell(value: Any, show: Callable[[Any], str] | None) -> str:
+    return "" if value is None else (show or _decimals)(value)
 
 
 def show_table(made: rich.table.Table, notes: Sequence[str], stream: TextIO | None = None) -> None:

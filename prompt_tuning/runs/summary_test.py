@@ -81,6 +81,16 @@ class SummaryTest(parameterized.TestCase):
         self.assertNotIn("whole model tuned", text)
         self.assertNotIn("AUC", text)
 
+    def test_metrics_of_the_task_have_columns_of_their_own(self):
+        text = shown({**FIGURES, "f1_with_prompt": 70.5, "f1_without_prompt": 0.0})
+        self.assertRegex(text, r"accuracy.*exact match.*f1.*weights trained")
+        self.assertRegex(text, r"with the prompt.*0\.988.*70\.500.*2,560")
+        self.assertRegex(text, r"no prompt.*0\.500.*0\.000")
+        # A name that is too long for a narrow screen goes on in the next line.
+        text = shown({**FIGURES, "matthews_corrcoef_with_prompt": 41.25, "f1_with_prompt": 70.5})
+        self.assertNotIn("…", text)
+        self.assertIn("41.250", text)
+
     def test_baseline_gets_its_row(self):
         self.assertIn("whole model tuned", shown({**FIGURES, "accuracy_model_tuning": 1.0}))
 

@@ -187,6 +187,7 @@ class TrainingStages:
             return
         params = self.params() if params is None else params
         found = self.final_evaluator.figures(params, int(self.state.step), extra)
+        found |= evaluation.own_metrics(self.final_evaluator.task_metrics)
         self.figures |= {f"{name}_{suffix}": value for name, value in found.items()}
         self.display.note(f"{title}: {_text(found)}")
 
