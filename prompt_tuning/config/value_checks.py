@@ -89,7 +89,7 @@ def _input_format(value: Any) -> str | None:
 _CONFIG = "prompt_tuning.models.network:T5Config"
 _SCHEDULE = "prompt_tuning.training.schedules:create_learning_rate_scheduler"
 _MODEL = "prompt_tuning.models.models:EncoderDecoderModel"
-# (target, argument, check, what to set)
+# (target, argument, check, what users set)
 _TABLE: tuple[tuple[str, str, _Check, str], ...] = (
     ("prompt_tuning.prompts.prompt:Prompt", "length", _positive, "--prompt_length (PROMPT_LENGTH)"),
     (_CONFIG, "vocab_size", _positive, "NUM_EMBEDDINGS"),
@@ -128,8 +128,8 @@ def check(settings: early_settings.EarlySettings) -> None:
             arguments = settings.arguments(target, scope)
             wanted = accepted(arguments[argument]) if argument in arguments else None
             if wanted:
-                name = f"{target.partition(':')[2]}.{argument}"
                 end = "" if wanted.endswith("?") else "."
                 raise ValueError(
-                    f"{name} is {arguments[argument]!r}; it must be {wanted}{end} Set {flag}."
+                    f"{flag} is {arguments[argument]!r}; it must be {wanted}{end} In gin "
+                    f"it is {target.partition(':')[2]}.{argument}."
                 )

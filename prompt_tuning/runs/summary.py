@@ -144,6 +144,13 @@ def show(figures: Mapping[str, Any], notes: Sequence[str], stream: TextIO | None
         )
     else:
         console.print(table(figures))
+    if "best_step" in figures and "last_step" in figures:
+        console.print(
+            f"the prompt is that of step {figures['best_step']:,}, with the best "
+            f"{figures['best_metric']} ({figures['best_value']:.3f}); training ended at step "
+            f"{figures['last_step']:,}",
+            markup=False,
+        )
     if "prompt_parameters" in figures:
         console.print(
             f"prompt: {count(figures['prompt_parameters'])} parameters, "

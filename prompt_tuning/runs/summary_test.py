@@ -94,6 +94,15 @@ class SummaryTest(parameterized.TestCase):
     def test_baseline_gets_its_row(self):
         self.assertIn("whole model tuned", shown({**FIGURES, "accuracy_model_tuning": 1.0}))
 
+    def test_says_which_prompt_the_table_is_of(self):
+        best = {"best_metric": "f1", "best_step": 1040, "best_value": 70.5, "last_step": 1150}
+        self.assertIn(
+            "the prompt is that of step 1,040, with the best f1 (70.500); training ended at step "
+            "1,150\n",
+            shown({**FIGURES, **best}),
+        )
+        self.assertNotIn("the prompt is that of", shown({**FIGURES, "last_step": 1150}))
+
     def test_size_speed_and_notes_follow(self):
         text = shown(FIGURES, ["files: [here]"])
         self.assertIn("prompt: 2,560 parameters, 10.2 kB (the model: 11.1 B)", text)

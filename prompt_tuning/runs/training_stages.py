@@ -323,6 +323,7 @@ class TrainingStages:
             "trained_parameters_with_prompt": trained,
             "trained_parameters_without_prompt": 0,
             "train_steps": self.last_step - self.initial.step,
+            "last_step": self.last_step,
             "wall_seconds": time.monotonic() - self.started,
             "peak_memory_bytes": summary.peak_memory_bytes(),
             "model_dir": os.path.abspath(self.model_dir),
@@ -358,9 +359,10 @@ class TrainingStages:
             embedding=table,
             figures=self.figures,
             recipe={
-                "train_steps": self.last_step - self.initial.step,
+                # Of the prompt that is written, which may be the best and not the last.
+                "train_steps": int(self.state.step) - self.initial.step,
                 "batch_size": self.train_config.batch_size,
-                "learning_rate": float(self.trainer.learning_rate_fn(self.last_step)),
+                "learning_rate": float(self.trainer.learning_rate_fn(int(self.state.step))),
                 "random_seed": self.random_seed,
                 "first_step": self.initial.step,
             },
