@@ -18,7 +18,14 @@ import seqio
 import tensorflow as tf
 from absl import logging
 
-from prompt_tuning.data import metric_files, metrics, postprocessors, tasks, token_rows
+from prompt_tuning.data import (
+    metric_files,
+    metric_trial,
+    metrics,
+    postprocessors,
+    tasks,
+    token_rows,
+)
 
 Batch = token_rows.Batch
 # A batch of B rows -> token ids [B, L] or log-likelihoods of the targets [B].
@@ -127,6 +134,23 @@ class TaskEvaluator:
         """The tasks that are evaluated."""
         return [task.name for task in self._evaluator.eval_tasks]
 
+    def trial(self) -> TaskMetrics | None:
+        """{task: {metric: value}} as `evaluate` with both functions gives it, but for the values.
+
+        None where a task's metrics cannot be known before there are predictions.
+        """
+        found: TaskMetrics = {}
+        for task in self._evaluator.eval_tasks:
+            examples = self._evaluator.cached_task_datasets[task.name].as_numpy_iterator()
+            values = metric_trial.perfect_metrics(task, examples)
+            if values is None:
+                return None
+            if labels := tasks.label_words(task):
+                _, label_ids = self._texts_and_labels(task, labels)
+                values |= _rank_metrics(task, labels, label_ids, np.zeros((1, len(labels))))
+            found[task.name] = values
+        return found
+
     def rewind(self, step: int) -> bool:
         """Forgets the metrics of later steps; returns whether the files hold those of `step`."""
         if self._output_dir is None:
@@ -196,23 +220,25 @@ class TaskEvaluator:
     def _rank(
         self, task: seqio.Task, labels: Sequence[str], score_labels_fn: ScoreLabelsFn
     ) -> "_Ranking":
-        texts, label_ids = [], []
-        for example in self._evaluator.cached_task_datasets[task.name].as_numpy_iterator():
-            texts.append(example["inputs_pretokenized"].decode("utf-8"))
-            target = example["targets_pretokenized"].decode("utf-8")
-            label_ids.append(postprocessors.string_label_to_class_id(target, labels))
+        texts, label_ids = self._texts_and_labels(task, labels)
         scores = np.asarray(score_labels_fn(texts, labels))
         if scores.shape != (len(texts), len(labels)):
             raise ValueError(
                 f"the label scores have shape {scores.shape}; {len(texts)} texts and "
                 f"{len(labels)} label words need {(len(texts), len(labels))}."
             )
-        ranked = metrics.rank_classification(np.array(label_ids), scores)
-        vocabulary = task.output_features["targets"].vocabulary
-        lengths = [len(vocabulary.encode(label)) + 1 for label in labels]
-        per_token = metrics.rank_classification(np.array(label_ids), scores / np.array(lengths))
-        ranked |= {f"{name}_per_token": value for name, value in per_token.items()}
-        return _Ranking(ranked, scores)
+        return _Ranking(_rank_metrics(task, labels, label_ids, scores), scores)
+
+    def _texts_and_labels(
+        self, task: seqio.Task, labels: Sequence[str]
+    ) -> tuple[list[str], np.ndarray]:
+        """The n inputs, and the label ids int [n] of their targets."""
+        texts, label_ids = [], []
+        for example in self._evaluator.cached_task_datasets[task.name].as_numpy_iterator():
+            texts.append(example["inputs_pretokenized"].decode("utf-8"))
+            target = example["targets_pretokenized"].decode("utf-8")
+            label_ids.append(postprocessors.string_label_to_class_id(target, labels))
+        return texts, np.array(label_ids)
 
     def _over_batches(self, function: ModelFn, dataset: tf.data.Dataset) -> list[tuple[int, Any]]:
         """[(index, output)] of a SeqIO model dataset of (index, features)."""
@@ -241,6 +267,19 @@ class TaskEvaluator:
             for logger in self._evaluator.loggers:
                 logger(name, step, {}, None, None, None)
         return {name: ranking.metrics for name, ranking in self._ranked.items()}
+
+
+def _rank_metrics(
+    task: seqio.Task, labels: Sequence[str], label_ids: np.ndarray, scores: np.ndarray
+) -> dict[str, Any]:
+    """Metrics of label ids [n] and scores [n, C] (or [1, C]), whole and by token."""
+    scores = np.broadcast_to(scores, (len(label_ids), len(labels)))
+    vocabulary = task.output_features["targets"].vocabulary
+    lengths = np.array([len(vocabulary.encode(label)) + 1 for label in labels])
+    per_token = metrics.rank_classification(label_ids, scores / lengths)
+    return metrics.rank_classification(label_ids, scores) | {
+        f"{name}_per_token": value for name, value in per_token.items()
+    }
 
 
 def _has_labels(task: seqio.Task, examples: tf.data.Dataset) -> bool:

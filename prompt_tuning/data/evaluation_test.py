@@ -69,6 +69,14 @@ class EvaluationTest(parameterized.TestCase):
         self.assertEqual({len(batch["encoder_input_tokens"]) for batch in seen}, {3})
         self.assertLen(seen, 3)
 
+    def test_a_trial_has_the_names_of_an_evaluation(self):
+        evaluator = evaluation.TaskEvaluator("ours", "train", **self._options)
+        tried = evaluator.trial()
+        self.assertEqual(os.listdir(self._folder), [])
+        found = evaluator.evaluate(_predict("negative")[0], _score, step=1)
+        self.assertEqual(set(tried["ours"]), set(found["ours"]))
+        self.assertIn("rank_auc_per_token", tried["ours"])
+
     def test_ranking_by_token_favours_no_short_label(self):
         labels = ("negative", "something else entirely")
         task = fixture_tasks.register_ours(labels=labels)

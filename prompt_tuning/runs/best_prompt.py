@@ -6,10 +6,11 @@ goes on after a kill decides what the undisturbed one would. Knows no model.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from prompt_tuning.checkpoints import best_step
+from prompt_tuning.config import spelling
 from prompt_tuning.partitioning import processes
 
 # Figures of which less is better. Every other metric is one of which more is.
@@ -54,6 +55,15 @@ class BestPrompt:
         """Whether a best prompt is looked for at all."""
         return self.metric is not None
 
+    def check(self, names: Collection[str]) -> None:
+        """Raises ValueError where the metric is none of `names`, those of every evaluation."""
+        if self.metric is not None and self.metric not in names:
+            raise ValueError(
+                f"the metric {self.metric!r} is not one of this run's, which are "
+                f"{', '.join(sorted(names)) or 'none'}{spelling.nearest(self.metric, names)}: "
+                "--best_metric (BEST_METRIC)."
+            )
+
     def go_on_from(self, step: int) -> None:
         """Forgets what was measured behind `step`, from which the run goes on."""
         self.evaluations = [entry for entry in self.evaluations if entry[0] <= step]
@@ -95,12 +105,8 @@ class BestPrompt:
         Raises:
           ValueError: the figures lack the metric; names those that there are.
         """
-        if self.metric is None or self.metric not in figures:
-            raise ValueError(
-                f"the metric {self.metric!r} is not one of this run's, which are "
-                f"{', '.join(sorted(figures)) or 'none'}; set --best_metric (BEST_METRIC)."
-            )
-        self.evaluations.append((step, float(figures[self.metric])))
+        self.check(figures)
+        self.evaluations.append((step, float(figures[str(self.metric)])))
         best = self.best
         if best is None:
             return False

@@ -107,8 +107,19 @@ class BestPromptTest(parameterized.TestCase):
             self.make(patience=0)
         with self.assertRaisesRegex(ValueError, "metric is None; .*--best_metric"):
             self.make(None, patience=3)
-        with self.assertRaisesRegex(ValueError, "'f1' is not one of this run's.*auc, loss; set"):
+        with self.assertRaisesRegex(ValueError, "'f1' is not one of this run's.*auc, loss: --best"):
             self.make("f1").add(10, {"loss": 1.0, "auc": 0.5}, lambda: None)
+
+    def test_names_are_checked(self):
+        names = {"accuracy", "matthews_corrcoef", "loss"}
+        self.make().check(names)
+        self.make(None).check(names)
+        with self.assertRaisesRegex(
+            ValueError,
+            "'matthews_corcoef' is not one of this run's, which are accuracy, loss, matthews_corrcoef; did "
+            r"you mean matthews_corrcoef\?: --best_metric \(BEST_METRIC\)",
+        ):
+            self.make("matthews_corcoef").check(names)
 
     def test_record_is_readable(self):
         self.add(self.make(), 0.5, 0.25)

@@ -154,9 +154,17 @@ class SplitEvaluator:
         the exact match of the decoded text. All but the AUC are shares of 1, averaged over the tasks of
         a mixture.
         """
-        found: dict[str, list[float]] = {}
         metrics = self.metrics(params, step, extra)
         self.task_metrics = _averages(metrics)
+        return self._figures_of(metrics)
+
+    def score_names(self) -> set[str] | None:
+        """Names of all that an evaluation gives; None where it cannot be known before one."""
+        metrics = self._evaluator.trial()
+        return None if metrics is None else {*_averages(metrics), *self._figures_of(metrics)}
+
+    def _figures_of(self, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+        found: dict[str, list[float]] = {}
         for values in metrics.values():
             for name, (figure, factor) in self._figures.items():
                 if name in values:

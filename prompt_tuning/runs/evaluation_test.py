@@ -66,6 +66,7 @@ class SplitEvaluatorTest(absltest.TestCase):
             (evaluation.no_prompt(self.model), {"prompt": nothing}),
         ):
             figures = evaluator.figures(self.params, 7, extra)
+            self.assertEqual(evaluator.score_names(), {*evaluator.task_metrics, *figures})
             scores, accuracy = self.expected(**options)
             self.assertAlmostEqual(figures["accuracy"], accuracy, places=6)
             self.assertEqual(set(figures), {"accuracy", "auc", "exact_match"})

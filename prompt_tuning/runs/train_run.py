@@ -124,6 +124,7 @@ def train(
         )
         run.evaluator_cls, run.actions = inference_evaluator_cls, dict(actions or {})
         run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
+        run.check_best_metric(train_eval_dataset_cfg, eval_steps)
         artifacts.check_shape(prompt_file, model, checkpoint_cfg.restore)
         run.initialize(checkpoint_cfg, total_steps, relative_steps, prompt_file)
         if baseline == "none":

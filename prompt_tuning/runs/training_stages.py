@@ -89,6 +89,16 @@ class TrainingStages:
         # among the prompt's predictions.
         self.final_evaluator = self._evaluator(eval_config, final_split, None)
 
+    def check_best_metric(self, train_eval_config, eval_steps: int) -> None:
+        """The metric that is to be the best is one of the evaluations' before any is made."""
+        if not self.best or self.best.metric == best_prompt.LOSS and eval_steps:
+            return
+        assert self.evaluator is not None  # `open_data` has told that.
+        names = self.evaluator.score_names()
+        if names is not None:
+            has_loss = train_eval_config is not None and early_checks.has_split(train_eval_config)
+            self.best.check(names | ({best_prompt.LOSS} if has_loss and eval_steps else set()))
+
     def _evaluator(self, config, split, output_dir) -> evaluation.SplitEvaluator | None:
         if config is None or not early_checks.has_split(config, split):
             return None

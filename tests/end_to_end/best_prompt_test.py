@@ -36,6 +36,14 @@ class BestPromptTest(absltest.TestCase):
         self.assertEqual(figures["best_value"], figures["accuracy_with_prompt"])
         self.assertEqual(figures["prompt_file"], str(programs.prompt_path(model_dir, _FIRST)))
         self.assertTrue((model_dir / f"checkpoint_{_FIRST}" / "PINNED").exists())
+        # A metric that the run will not have is told before anything is trained.
+        wrong = [flag.replace("metric=accuracy", "metric=acuracy") for flag in flags]
+        wrong.append(f"--model_dir={folder / 'other'}")
+        result = programs.run("train", *wrong, folder=folder)
+        self.assertEqual(result.code, 2, result.stderr)
+        self.assertIn("'acuracy' is not one of this run's, which are accuracy, auc", result.stderr)
+        self.assertIn("did you mean accuracy", result.stderr)
+        self.assertFalse((folder / "other").exists())
         # The same command again finds the same, and trains nothing.
         before = json.loads((model_dir / "best_prompt.json").read_text())
         again = programs.run("train", *flags, folder=folder)
