@@ -19,7 +19,10 @@ class ValueChecksTest(parameterized.TestCase):
         _check()
 
     @parameterized.parameters(
-        ("PROMPT_LENGTH = 0", r"^--prompt_length \(PROMPT_LENGTH\) is 0; .* 0\. In gin .*Prompt\.length"),
+        (
+            "PROMPT_LENGTH = 0",
+            r"^--prompt_length \(PROMPT_LENGTH\) is 0; .* 0\. In gin .*Prompt\.length",
+        ),
         ("PROMPT_LENGTH = 2.5", "PROMPT_LENGTH. is 2.5"),
         ("NUM_HEADS = True", "NUM_HEADS is True.*num_heads"),
         ("EMBED_DIM = 'wide'", "EMBED_DIM is 'wide'"),
@@ -29,7 +32,10 @@ class ValueChecksTest(parameterized.TestCase):
         ("Z_LOSS = 'no'", "Z_LOSS"),
         ("PROMPT_REGEX = '.*'", "PROMPT_REGEX is .* a list of regular expressions"),
         ("PROMPT_REGEX = ['(']", "PROMPT_REGEX is .* a list of regular expressions"),
-        ("utils.create_learning_rate_scheduler.base_learning_rate = -1", "--learning_rate .* is -1"),
+        (
+            "utils.create_learning_rate_scheduler.base_learning_rate = -1",
+            "--learning_rate .* is -1",
+        ),
         ("utils.create_learning_rate_scheduler.factors = 'constnt'", "did you mean constant"),
     )
     def test_refused(self, binding, pattern):

@@ -5,7 +5,6 @@ A metric function does not say what it returns, and a run that is to look for th
 metric must not find out at its first evaluation that there is none of that name. Knows no model.
 """
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any

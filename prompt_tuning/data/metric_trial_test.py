@@ -50,9 +50,7 @@ class MetricTrialTest(fixture_tfds.TfdsTestCase):
 
         task = Task()
         task.score_metric_fns = [scored]
-        self.assertEqual(
-            self.tried("taskless_glue_cola_v200", task), {"mean": 0.0, "count": 2.0}
-        )
+        self.assertEqual(self.tried("taskless_glue_cola_v200", task), {"mean": 0.0, "count": 2.0})
         task.predict_with_aux_metric_fns = [scored]
         self.assertIsNone(self.tried("taskless_glue_cola_v200", task))
         task = Task()

@@ -62,7 +62,9 @@ class PeriodicEvaluationTest(absltest.TestCase):
             evaluation.scores,
             {"accuracy": 0.5, "exact_match": 0.25, "reviews/f1": 70.0, "f1": 70.0},
         )
-        self.assertEqual(self.display.notes, ["step 50: accuracy 0.500  exact match 0.250  f1 70.000"])
+        self.assertEqual(
+            self.display.notes, ["step 50: accuracy 0.500  exact match 0.250  f1 70.000"]
+        )
 
     def test_loss_is_over_at_most_the_given_batches_and_is_written(self):
         evaluation = self.make(batches=lambda: iter([{"loss": 4.0}, {"loss": 2.0}, {"loss": 99.0}]))
