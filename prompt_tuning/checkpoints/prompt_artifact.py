@@ -175,21 +175,29 @@ def check(
       placement: of the model at hand; None does not say.
 
     Raises:
-      ValueError: names what differs, both values, and what to change.
+      ValueError: names what differs, both values, both fingerprints, and what to change.
     """
     base = f" ({metadata.base_model})" if metadata.base_model else ""
-    wanted = (
+    fingerprints = (
         ("base model" + base, metadata.base_fingerprint, base_fingerprint, "--base_model"),
         ("vocabulary", metadata.vocabulary_fingerprint, vocabulary_fingerprint, "--vocabulary"),
+    )
+    settings = (
         ("length", metadata.length, length, "--prompt_length (PROMPT_LENGTH)"),
         ("placement", metadata.placement, placement, "train_prompts.Prompt.combine"),
     )
-    for what, trained, found, flag in wanted:
-        if found is not None and trained != found:
-            raise ValueError(
-                f"the prompt in {path} was trained for the {what} {trained}, and this is {found}; "
-                f"change {flag}, or take the bare numbers out with //tools:convert_prompt."
-            )
+    for what, trained, found, flag in (*fingerprints, *settings):
+        if found is None or trained == found:
+            continue
+        others = "".join(
+            f"; its {name} is {theirs}, " + ("as here" if theirs == ours else f"here it is {ours}")
+            for name, theirs, ours, _ in fingerprints
+            if name != what
+        )
+        raise ValueError(
+            f"the prompt in {path} was trained for the {what} {trained}, and this is {found}"
+            f"{others}; change {flag}, or take the bare numbers out with //tools:convert_prompt."
+        )
 
 
 def _read_tar(source: str) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ T5's `spiece.model` has 32,000 pieces, and the model knows 100 sentinels `<extra
 `<extra_id_0>` behind them; mT5's has its sentinels among the pieces.
 """
 
-import sentencepiece
+import importlib
 
 _SENTINELS = 100
 _SENTINEL_NAMES = ("<extra_id_0>", "\u2581<extra_id_0>")
@@ -21,6 +21,8 @@ def extra_ids(path: str, rows: int) -> int:
     Raises:
       ValueError: the file is no SentencePiece model.
     """
+    # By name: few who open a checkpoint ask for its sentinels.
+    sentencepiece = importlib.import_module("sentencepiece")
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_file=path)
     except (OSError, RuntimeError) as error:

@@ -190,6 +190,7 @@ def check_early(entry_point: str, statements: gin_files.Statements) -> None:
         rows=sizes.get("vocab_size"),
         prompt_file=settings.arguments(_PROMPT_FILE).get("path"),
         prompt_shape=(settings.arguments(_PROMPT).get("length"), sizes.get("emb_dim")),
+        restore=checks.restore_of(settings.entry_point(entry_point)),
     )
 
 

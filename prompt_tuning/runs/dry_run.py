@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from prompt_tuning.runs import initialization, model_info, summary
+from prompt_tuning.runs import early_checks, initialization, model_info, preparation, summary
 
 # Where a task's lengths are measured when the run begins, something has to stand for them.
 _UNKNOWN_LENGTHS = {"inputs": 512, "targets": 64}
@@ -20,15 +20,23 @@ _FLOAT32 = 4
 
 
 def report(settings: Mapping[str, Any]) -> str:
-    """The three tables.
+    """The three tables, if the run would get as far as reading its data.
 
     Args:
       settings: the arguments of `train`, `evaluate` or `infer`.
 
     Raises:
-      ValueError: the model cannot be made, or its optimizer selects nothing.
+      ValueError, FileNotFoundError: the model cannot be made, its optimizer selects nothing, or as
+        `preparation.prepare`, which the runs call too.
     """
     model, config = settings["model"], _dataset(settings)
+    preparation.prepare(
+        model,
+        early_checks.restore_of(settings),
+        settings.get("partitioner"),
+        (settings.get("train_dataset_cfg"), settings.get("train_eval_dataset_cfg")),
+        settings.get("prompt_file"),
+    )
     lengths = (config.task_feature_lengths if config else None) or _UNKNOWN_LENGTHS
     batch = config.batch_size if config else 1
     shapes = batch_shapes(batch, lengths)

@@ -7,7 +7,7 @@ from absl.testing import absltest, parameterized
 from flax import linen as nn
 from flax import traverse_util
 
-from prompt_tuning.config import dataset_config
+from prompt_tuning.config import dataset_config, partitioning
 from prompt_tuning.models import models, network
 from prompt_tuning.prompts import combine, prompt, prompted_network
 from prompt_tuning.runs import dry_run, initialization
@@ -86,6 +86,15 @@ class ReportTest(parameterized.TestCase):
     def test_a_wrong_regex_is_found(self):
         with self.assertRaisesRegex(ValueError, "matches none"):
             dry_run.report({"model": _model(["prompt"]), "train_dataset_cfg": _dataset()})
+
+    def test_what_the_run_would_refuse(self):
+        settings = {
+            "model": _model(),
+            "train_dataset_cfg": _dataset(),
+            "partitioner": partitioning.PjitPartitioner(num_partitions=3),
+        }
+        with self.assertRaisesRegex(ValueError, "split over 3 devices each cannot share"):
+            dry_run.report(settings)
 
 
 class MemoryTest(parameterized.TestCase):

@@ -8,13 +8,14 @@ user's rows are read here for the first time; a large file only as far as a seco
 import difflib
 import itertools
 import os
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from prompt_tuning.checkpoints import huggingface_format, prompt_files, t5x_format
 from prompt_tuning.config import aliases, checkpoint_config, dataset_config
 from prompt_tuning.data import arrow_reader, file_task, task_names
-from prompt_tuning.runs import restore_paths
+from prompt_tuning.runs import artifact_checks, restore_paths
 
 BASELINES = ("none", "model_tuning")
 INFER_MODES = ("predict", "score", "predict_with_aux")
@@ -65,8 +66,13 @@ def check_folder(path: str | None, flag: str) -> None:
             f"{existing} is a file; a run needs a folder, a new one or that of an earlier run: "
             f"{flag}."
         )
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ValueError(f"{existing} may not be written to; choose another folder: {flag}.")
+    try:
+        # Permissions do not tell of a read-only, full or special file system such as /proc.
+        os.rmdir(tempfile.mkdtemp(prefix=".", dir=existing))
+    except OSError as error:
+        raise ValueError(
+            f"{existing} may not be written to ({error.strerror}); choose another folder: {flag}."
+        ) from error
 
 
 def check_artifact_file(path: str | None) -> None:
@@ -175,6 +181,7 @@ def check_model_files(
     rows: int | None,
     prompt_file: Any,
     prompt_shape: tuple[int | None, int | None],
+    restore: checkpoint_config.RestoreCheckpointConfig | None = None,
 ) -> None:
     """Loads the vocabulary and the prompt, as far as they are files of this machine.
 
@@ -183,19 +190,38 @@ def check_model_files(
       rows: of the model's table; None where that is not known.
       prompt_file: path of a prompt; anything else is not looked at.
       prompt_shape: [P, H] of the model; None where a number is not known.
+      restore: the frozen model, which an artifact's fingerprint has to be of.
 
     Raises:
       ValueError, FileNotFoundError: one is not what it should be, or does not fit the model.
     """
     path = getattr(vocabulary, "sentencepiece_model_file", None)
-    if path and os.path.isfile(path):
+    is_here = bool(path and os.path.isfile(path))
+    if is_here:
         check_vocabulary(vocabulary, rows)
     if not isinstance(prompt_file, str) or not os.path.exists(prompt_file):
         return
-    found = prompt_files.read_prompt(prompt_file).shape
     length, width = prompt_shape
+    if restore is not None and is_local(restore):
+        words = vocabulary if is_here else None
+        artifact_checks.check_file(
+            prompt_file, restore, vocabulary=words, length=length, width=width
+        )
+    found = prompt_files.read_prompt(prompt_file).shape
     if length is not None and width is not None:
         prompt_files.check_shape(found, (length, width))
+
+
+def is_local(restore: checkpoint_config.RestoreCheckpointConfig) -> bool:
+    """Whether what a run starts from is on this machine."""
+    given = [restore.path] if isinstance(restore.path, str) else restore.path
+    return all(os.path.exists(path) for path in given)
+
+
+def restore_of(settings: Settings) -> checkpoint_config.RestoreCheckpointConfig | None:
+    """What an entry point's arguments say it starts from, as far as they are known."""
+    checkpoints = settings.get("checkpoint_cfg")
+    return checkpoints.restore if checkpoints else settings.get("restore_checkpoint_cfg")
 
 
 def check_microbatches(
@@ -268,8 +294,7 @@ def _check_last_step(settings: Settings, first_step: int) -> None:
 
 def _check_restore(restore: checkpoint_config.RestoreCheckpointConfig) -> int | None:
     """A checkpoint of T5X on this machine has an index that can be read; returns its step."""
-    given = [restore.path] if isinstance(restore.path, str) else restore.path
-    if not all(os.path.exists(path) for path in given):
+    if not is_local(restore):
         return None  # An object store's, or a name of the hub.
     path = next(iter(restore_paths.restore_paths(restore)), None)
     if path is None or huggingface_format.is_huggingface(path):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of what a run refuses before anything heavy is loaded."""
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 from unittest import mock
 
 import numpy as np
@@ -11,7 +13,7 @@ from absl.testing import absltest, parameterized
 
 from data_ops import vocabulary
 from prompt_tuning.bundled import bundled
-from prompt_tuning.checkpoints import t5x_format
+from prompt_tuning.checkpoints import prompt_artifact, t5x_format
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.runs import early_checks
 
@@ -52,9 +54,17 @@ class EarlyChecksTest(parameterized.TestCase):
     def test_settings_of_training(self, settings, pattern):
         self.assert_refused(pattern, **settings)
 
-    def test_a_folder_that_may_not_be_written(self):
-        with mock.patch.object(os, "access", return_value=False):
-            self.assert_refused("may not be written to.*--model_dir", model_dir="new")
+    @parameterized.parameters("/proc/x", "/proc/x/y")  # Even root's permissions do not help there.
+    def test_a_folder_that_may_not_be_written(self, path):
+        self.assert_refused(r"^/proc may not be written to \(.*--model_dir", model_dir=path)
+
+    def test_a_folder_that_is_not_there_yet_is_not_made(self):
+        above = self.create_tempdir().full_path
+        early_checks.check_folder(os.path.join(above, "new", "run"), "--model_dir")
+        self.assertEmpty(os.listdir(above))
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with mock.patch.object(tempfile, "mkdtemp", side_effect=full):
+            self.assert_refused(r"written to \(No space left", model_dir=above)
 
     def test_mode(self):
         self.assert_refused("'guess'; accepted are predict", "infer", mode="guess")
@@ -137,9 +147,11 @@ class EarlyChecksTest(parameterized.TestCase):
             "holds no checkpoint", "evaluate", FileNotFoundError, restore_checkpoint_cfg=empty
         )
 
-    def check_model_files(self, model=None, rows=None, prompt=None, shape=(None, None)):
+    def check_model_files(
+        self, model=None, rows=None, prompt=None, shape=(None, None), restore=None
+    ):
         found = None if model is None else vocabulary.SentencePieceVocabulary(model, 100)
-        early_checks.check_model_files(found, rows, prompt, shape)
+        early_checks.check_model_files(found, rows, prompt, shape, restore)
 
     def test_vocabulary(self):
         self.check_model_files(bundled.vocabulary_path(), rows=1280)
@@ -159,6 +171,25 @@ class EarlyChecksTest(parameterized.TestCase):
             self.check_model_files(prompt=path, shape=(3, 16))
         with self.assertRaisesRegex(ValueError, "is not an npy file"):
             self.check_model_files(prompt=__file__)
+
+    def test_an_artifact_of_another_length_names_fingerprints(self):
+        path = os.path.join(self.create_tempdir().full_path, "prompt.tar")
+        metadata = prompt_artifact.Metadata("p", "1-base", "words", length=3, width=8)
+        prompt_artifact.write(path, np.zeros((3, 8), np.float32), metadata, "")
+        restore = checkpoint_config.RestoreCheckpointConfig(
+            bundled.checkpoint_path(), mode="specific"
+        )
+        for words, shape in (
+            (None, (5, 8)),
+            (None, (3, 16)),
+            (bundled.vocabulary_path(), (3, 8)),
+        ):
+            with self.assertRaisesRegex(ValueError, "1-base, and this is 1-"):
+                self.check_model_files(words, None, path, shape, restore)
+        self.check_model_files(None, None, path, (3, 8), restore)
+        far = checkpoint_config.RestoreCheckpointConfig("gs://bucket/checkpoint_1")
+        with self.assertRaisesRegex(ValueError, r"\(3, 8\), the model needs \(5, 8\)"):
+            self.check_model_files(None, None, path, (5, 8), far)
 
     def test_importing_the_checks_loads_nothing_heavy(self):
         code = (

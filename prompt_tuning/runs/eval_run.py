@@ -18,19 +18,16 @@ from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.data import task_names
 from prompt_tuning.partitioning import processes
 from prompt_tuning.runs import (
-    artifacts,
+    artifact_checks,
     comparison,
     compilation_cache,
-    devices,
     early_checks,
     evaluation,
     initialization,
+    preparation,
     restore_paths,
     summary,
-    topology,
 )
-
-_SHAPE_LENGTH = 8  # Any length: parameters do not depend on it.
 
 
 def evaluate(
@@ -74,9 +71,10 @@ def evaluate(
     """
     started, seed = time.monotonic(), fallback_init_rng or 0
     compilation_cache.enable()
-    devices.check()
     early_checks.check_split(dataset_cfg)
-    part = topology.partitioner_of(partitioner)
+    part = preparation.prepare(
+        model, restore_checkpoint_cfg, partitioner, prompt_file=prompt_file
+    ).part
     if prompts or tasks:
         with processes.losses_told():
             found = _compare(
@@ -127,16 +125,10 @@ def _figures(
     model, evaluator, config, part, seed: int, prompt_file: str | None, prompt: bool = True
 ) -> dict[str, Any]:
     """What one checkpoint is worth, with its prompt or without."""
-    shape = (1, _SHAPE_LENGTH)
-    artifacts.check_shape(prompt_file, model, config)
     initial = initialization.initial_parameters(
-        model,
-        {"encoder_input_tokens": shape, "decoder_input_tokens": shape},
-        jax.random.PRNGKey(seed),
-        config,
-        part,
+        model, initialization.ANY_SHAPES, jax.random.PRNGKey(seed), config, part
     )
-    artifacts.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
+    artifact_checks.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
     arranged = model.arrange(initial.params)
     params = {n: part.place(n, value, model.memory_kind(n)) for n, value in arranged.items()}
     extra = None if prompt else evaluation.no_prompt(model)
@@ -166,12 +158,15 @@ def _compare(
     """Every prompt on every task."""
     for name in () if config.module else tasks:
         task_names.check(name)  # Not only when the tasks before it are evaluated.
-    arrays: dict[str, Any] = dict(comparison.read_prompts(prompts, model.module.config.emb_dim))
-    shape = (1, _SHAPE_LENGTH)
-    shapes = {"encoder_input_tokens": shape, "decoder_input_tokens": shape}
+    width = model.module.config.emb_dim
+    for path in prompts:
+        artifact_checks.check_file(path, restore, vocabulary=model.input_vocabulary, width=width)
+    arrays: dict[str, Any] = dict(comparison.read_prompts(prompts, width))
     initial = initialization.initial_parameters(
-        model, shapes, jax.random.PRNGKey(seed), restore, part
+        model, initialization.ANY_SHAPES, jax.random.PRNGKey(seed), restore, part
     )
+    for path in prompts:  # Of any length.
+        artifact_checks.check_prompt_file(path, model, initial.fingerprint, {})
     if not arrays:  # Several tasks and the one prompt that the configuration gives.
         arrays = {name: v for name, v in initial.params.items() if name.endswith("/prompt/prompt")}
     if processes.leads():

@@ -23,7 +23,7 @@ from prompt_tuning.runs import (
     input_rows,
     live_input,
     loaded_predictor,
-    topology,
+    preparation,
 )
 
 
@@ -88,6 +88,9 @@ def infer(
         _folder(output_dir)  # Before anything is loaded.
     manner = _manner(mode, label_words, dataset_cfg, settings)
     rows, live = _rows(input_file, dataset_cfg, model, settings, mode == answers.SCORE)
+    part = preparation.prepare(
+        model, restore_checkpoint_cfg, partitioner, prompt_file=prompt_file
+    ).part
     of_text = input_file is not None
     loaded = loaded_predictor.load(
         model,
@@ -96,7 +99,7 @@ def infer(
         fallback_init_rng or 0,
         settings,
         of_text,
-        topology.partitioner_of(partitioner),
+        part,
         prompt_file,
     )
     shard = itertools.islice(rows, shard_id, None, num_shards)

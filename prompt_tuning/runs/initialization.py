@@ -30,6 +30,26 @@ from prompt_tuning.runs import restore_paths
 
 Shapes = Mapping[str, tuple[int, ...]]
 _TARGET = "target/"
+# Any lengths: the shapes of parameters do not depend on them.
+ANY_SHAPES: Shapes = {
+    "encoder_input_tokens": (1, 8),
+    "decoder_input_tokens": (1, 8),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Where each parameter will come from; no array has been read.
+
+    Attributes:
+      checkpoint: that was opened; None where all is drawn.
+      leaves: {parameter: the checkpoint's array}.
+      drawn: names of the parameters that the checkpoint does not give.
+    """
+
+    checkpoint: t5x_format.Checkpoint | None
+    leaves: Mapping[str, t5x_format.LazyArray]
+    drawn: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +92,28 @@ def parameter_shapes(model: Any, input_shapes: Shapes) -> dict[str, jax.ShapeDty
         lambda rng: model.get_initial_variables(rng, input_shapes), jax.random.key(0)
     )
     return traverse_util.flatten_dict(variables["params"], sep="/")
+
+
+def plan(model: Any, restore: Any | None = None) -> Plan:
+    """Opens the checkpoint of `restore` and fits its names and shapes to the model's; reads nothing.
+
+    Args:
+      model: has `get_initial_variables`.
+      restore: `config.checkpoint_config.RestoreCheckpointConfig`, or None for all from scratch.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint at the path.
+      ValueError: the checkpoint does not fit the model; names what does not, and the nearest.
+    """
+    shapes = parameter_shapes(model, ANY_SHAPES)
+    if restore is None:
+        return Plan(None, {}, tuple(sorted(shapes)))
+    checkpoint = base_checkpoint.open_base(restore_paths.single_restore_path(restore))
+    sources = _sources(checkpoint, shapes, restore)
+    leaves = {name: checkpoint.leaves[source] for name, source in sources.items() if source}
+    _check_shapes(leaves, shapes, checkpoint.directory)
+    drawn = tuple(sorted(name for name, source in sources.items() if source is None))
+    return Plan(checkpoint, leaves, drawn)
 
 
 def draw(
@@ -117,6 +159,7 @@ def initial_parameters(
     rng: jax.Array,
     restore: Any | None = None,
     part: partitioner.Partitioner | None = None,
+    planned: Plan | None = None,
 ) -> InitialParameters:
     """Reads the parameters of `restore`, and draws those that it leaves out.
 
@@ -128,25 +171,20 @@ def initial_parameters(
       rng: a JAX key; T5X's `init_rng`.
       restore: `config.checkpoint_config.RestoreCheckpointConfig`, or None for all from scratch.
       part: where the parameters are to lie; None is one device.
+      planned: what `plan(model, restore)` returned, if it was called before.
 
     Raises:
-      FileNotFoundError: there is no checkpoint at the path.
-      ValueError: the checkpoint does not fit the model; names what does not, and the nearest.
+      FileNotFoundError, ValueError: as `plan`; or a drawn value is not finite.
     """
-    part = part or partitioner.Partitioner()
-    shapes = parameter_shapes(model, input_shapes)
-    if restore is None:
-        names = tuple(sorted(shapes))
-        return InitialParameters(draw(model, input_shapes, rng, names, part), 0, "", names)
-    checkpoint = base_checkpoint.open_base(restore_paths.single_restore_path(restore))
-    sources = _sources(checkpoint, shapes, restore)
-    leaves = {name: checkpoint.leaves[source] for name, source in sources.items() if source}
-    _check_shapes(leaves, shapes, checkpoint.directory)
-    drawn = tuple(sorted(name for name, source in sources.items() if source is None))
-    params = read(leaves, restore.dtype or "float32", part)
-    base = _fingerprint(leaves, params, restore.dtype, part)
-    params.update(draw(model, input_shapes, rng, drawn, part))
-    return InitialParameters(dict(sorted(params.items())), checkpoint.step, base, drawn)
+    part, planned = part or partitioner.Partitioner(), planned or plan(model, restore)
+    params, base, step = {}, "", 0
+    if planned.checkpoint is not None:
+        dtype = restore.dtype if restore else None
+        params = read(planned.leaves, dtype or "float32", part)
+        base = _fingerprint(planned.leaves, params, dtype, part)
+        step = planned.checkpoint.step
+    params |= draw(model, input_shapes, rng, planned.drawn, part)
+    return InitialParameters(dict(sorted(params.items())), step, base, planned.drawn)
 
 
 def read(

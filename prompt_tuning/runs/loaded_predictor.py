@@ -12,7 +12,7 @@ from prompt_tuning.checkpoints import prompt_files
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.inference import predictor, prompt_bank
 from prompt_tuning.partitioning import partitioner
-from prompt_tuning.runs import answer_settings, artifacts, initialization
+from prompt_tuning.runs import answer_settings, artifact_checks, initialization
 
 WINDOW = 1024  # Rows that are sorted by length together.
 
@@ -59,14 +59,17 @@ def load(
     Raises:
       ValueError, FileNotFoundError: a checkpoint or a prompt is not usable.
     """
-    artifacts.check_shape(prompt_file, model, restore)
+    words, width = model.input_vocabulary, model.module.config.emb_dim
+    for path in settings.prompt_paths.values():
+        artifact_checks.check_file(path, restore, vocabulary=words, width=width)
     bank, hashes = _bank(model, settings)
-    shape = {name: (1, 8) for name in ("encoder_input_tokens", "decoder_input_tokens")}
     rng = jax.random.PRNGKey(init_seed)
-    initial = initialization.initial_parameters(model, shape, rng, restore, part)
-    artifacts.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
+    initial = initialization.initial_parameters(
+        model, initialization.ANY_SHAPES, rng, restore, part
+    )
+    artifact_checks.check_prompt_file(prompt_file, model, initial.fingerprint, initial.params)
     for path in settings.prompt_paths.values():  # Of any length.
-        artifacts.check_prompt_file(path, model, initial.fingerprint, {})
+        artifact_checks.check_prompt_file(path, model, initial.fingerprint, {})
     lengths = (config.task_feature_lengths if config else None) or {}
     inputs_length, targets_length = lengths.get("inputs", 512), lengths.get("targets", 64)
     batch_size = config.batch_size if config else 32

@@ -37,11 +37,7 @@ def data_arguments(part: partitioner.Partitioner, config: Any) -> dict[str, Any]
     Args:
       part: of the run.
       config: `config.dataset_config.DatasetConfig`.
-
-    Raises:
-      ValueError: the copies of the model cannot share a batch.
     """
-    part.check_batch_size(config.batch_size)
     index, count = part.batch_shard
     seed = processes.of_leader(secrets.randbits(31)) if config.seed is None else config.seed
     return {"shard_index": index, "num_shards": count, "seed": seed}

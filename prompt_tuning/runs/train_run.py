@@ -13,12 +13,10 @@ from typing import Any
 from prompt_tuning.config import checkpoint_config, dataset_config
 from prompt_tuning.partitioning import processes
 from prompt_tuning.runs import (
-    artifacts,
     best_prompt,
     compilation_cache,
-    devices,
     early_checks,
-    topology,
+    preparation,
     training_stages,
 )
 from prompt_tuning.training import actions as actions_lib
@@ -107,11 +105,16 @@ def train(
     early_checks.check_artifact_file(artifact_file)
     early_checks.check_steps(total_steps, relative_steps)
     compilation_cache.enable()
-    devices.check()
+    prepared = preparation.prepare(
+        model,
+        checkpoint_cfg.restore,
+        partitioner,
+        (train_dataset_cfg, train_eval_dataset_cfg),
+        prompt_file,
+    )
     with processes.losses_told():
         processes.check_same(model_dir, "--model_dir (MODEL_DIR)")
         best = best_prompt.BestPrompt(model_dir, best_metric, early_stopping)
-        part = topology.partitioner_of(partitioner)
         run = training_stages.TrainingStages(
             model,
             model_dir,
@@ -120,12 +123,11 @@ def train(
             use_hardware_rng,
             full_checkpoints,
             best,
-            part,
+            prepared,
         )
         run.evaluator_cls, run.actions = inference_evaluator_cls, dict(actions or {})
         run.open_data(train_dataset_cfg, infer_eval_dataset_cfg, final_eval_split)
         run.check_best_metric(train_eval_dataset_cfg, eval_steps)
-        artifacts.check_shape(prompt_file, model, checkpoint_cfg.restore)
         run.initialize(checkpoint_cfg, total_steps, relative_steps, prompt_file)
         if baseline == "none":
             # The table is asked for the words that a prompt artifact names as the nearest.

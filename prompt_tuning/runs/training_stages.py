@@ -20,6 +20,7 @@ from prompt_tuning.config import checkpoint_config
 from prompt_tuning.data import pipeline, task_report
 from prompt_tuning.partitioning import processes
 from prompt_tuning.runs import (
+    artifact_checks,
     artifacts,
     baselines,
     best_prompt,
@@ -54,14 +55,15 @@ class TrainingStages:
         use_hardware_rng,
         full_checkpoints,
         best,
-        part,
+        prepared,
     ):
         # Of the process: imports and gin are part of what a user waits for.
         self.started = time.monotonic() - (time.time() - psutil.Process().create_time())
         self.model, self.model_dir = model, model_dir
         self.trainer_cls, self.random_seed = trainer_cls, random_seed
         self.vocabulary = model.input_vocabulary
-        self.full_checkpoints, self.part = full_checkpoints, part
+        self.full_checkpoints = full_checkpoints
+        self.part, self.plan = prepared.part, prepared.plan
         self.best: best_prompt.BestPrompt = best
         self.leads = processes.leads()  # Writes the files, and talks.
         self.display = progress.make_progress() if self.leads else progress.NoProgress()
@@ -123,9 +125,14 @@ class TrainingStages:
     def initialize(self, config, total_steps, relative_steps, prompt_file) -> None:
         """Parameters, training state, and the newest checkpoint of MODEL_DIR if there is one."""
         self.initial = initialization.initial_parameters(
-            self.model, self.batches.input_shapes, self.init_rng, config.restore, self.part
+            self.model,
+            self.batches.input_shapes,
+            self.init_rng,
+            config.restore,
+            self.part,
+            self.plan,
         )
-        artifacts.check_prompt_file(
+        artifact_checks.check_prompt_file(
             prompt_file, self.model, self.initial.fingerprint, self.initial.params
         )
         self.base_model = str(config.restore.path) if config.restore else ""

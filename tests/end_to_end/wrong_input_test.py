@@ -8,11 +8,13 @@ those have their own process too.
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import json
 import os
 import pathlib
 import re
+import unittest
 import warnings
 from unittest import mock
 
@@ -25,6 +27,7 @@ from prompt_tuning import eval as eval_program
 from prompt_tuning import infer as infer_program
 from prompt_tuning import train as train_program
 from prompt_tuning.bundled import bundled
+from prompt_tuning.checkpoints import prompt_artifact
 from prompt_tuning.config import program
 from tests.end_to_end import programs, review_files
 
@@ -76,6 +79,10 @@ def _write_files(folder: pathlib.Path) -> None:
     np.save(folder / "good.npy", np.zeros((20, width), np.float32))
     np.save(folder / "nan.npy", np.where(np.arange(20 * width) == 7, np.nan, 0).reshape(20, width))
     (folder / "empty_run").mkdir()
+    metadata = prompt_artifact.Metadata("p", "1-another", "words", length=20, width=width)
+    prompt_artifact.write(
+        str(folder / "other.tar"), np.zeros((20, width), np.float32), metadata, ""
+    )
 
 
 class _WrongInputTest(parameterized.TestCase):
@@ -267,6 +274,38 @@ class MistakesBehindTheTextTest(_WrongInputTest):
         )
         self.refused("infer", (flag, "--input_file=lines.txt", "--output_file=out.jsonl"), pattern)
 
+    @parameterized.parameters((), ("--prompt_length=5",), ("--dry_run",))
+    def test_an_artifact_of_another_model_names_both_fingerprints(self, *more):
+        flags = ("--prompt_file=other.tar", *more)
+        pattern = r"1-another, and this is 1-\w{32}; its vocabulary is words, here it is \w{64}; ch"
+        self.refused(*_trained_with(*flags, "--model_dir=run"), pattern)
+        self.refused(
+            "eval", (*flags, "--test_file=test.tsv", _LABELS, "--output_dir=results"), pattern
+        )
+        self.refused(
+            "infer", (*flags, "--input_file=lines.txt", "--output_file=out.jsonl"), pattern
+        )
+
+    def test_an_artifact_among_several_prompts(self):
+        pattern = "1-another, and this is 1-"
+        arguments = ("--prompts=good.npy,other.tar", "--output_dir=results")
+        self.refused("eval", (*arguments, "--test_file=test.tsv", _LABELS), pattern)
+        self.refused("infer", ("--prompt=a=other.tar", "--input_file=lines.txt"), pattern)
+
+    @parameterized.product(
+        given=(
+            ("--gin.partitioning.PjitPartitioner.num_partitions=3", "split over 3 devices each"),
+            ("--gin.utils.RestoreCheckpointConfig.assignment_map=[('target/x', None)]", "no name"),
+            ("--gin.NUM_ENCODER_LAYERS=1", "layers_1.* Choose the model of this"),
+            ("--model_dir=/proc/run", "^error: /proc may not be written to"),
+        ),
+        more=((), ("--dry_run",)),
+    )
+    def test_a_dry_run_refuses_what_the_run_would(self, given, more):
+        flag, pattern = given
+        self.refused(*_trained_with("--model_dir=run", flag, *more), pattern)
+        self.assertFalse((self.folder / "run").exists())
+
     def test_checkpoint(self):
         flag, pattern = "--initial_checkpoint=none/checkpoint_3", "none/checkpoint_3 does not exist"
         self.refused(*_trained_with(flag, "--model_dir=run"), pattern)
@@ -307,6 +346,20 @@ class OwnProcessTest(_WrongInputTest):
     )
     def test_is_one_line(self, name, arguments, pattern):
         result = programs.run(name, *arguments, folder=self.folder)
+        self.assert_refused(result.code, result.stdout, result.stderr, pattern)
+
+    @parameterized.parameters(None, "--dry_run")
+    @unittest.skipIf(importlib.util.find_spec("jax_cuda12_plugin"), "There may be a GPU.")
+    def test_a_device_that_is_not_there(self, more):
+        code = (
+            "import os, runpy, sys\n"
+            "os.environ['JAX_PLATFORMS'] = 'cuda'\n"
+            "del sys.argv[0]\n"
+            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        )
+        command = programs.command("train", "--model_dir=run", *filter(None, [more]))[1:]
+        result = programs.run_code(code, *command, folder=self.folder)
+        pattern = "JAX_PLATFORMS=cuda asks for a device that cannot be used"
         self.assert_refused(result.code, result.stdout, result.stderr, pattern)
 
     def test_a_line_of_standard_input_that_is_no_text_has_its_error(self):
