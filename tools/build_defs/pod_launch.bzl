@@ -26,14 +26,14 @@ def pod_launch(
     Args:
       name: of the target and of the run.
       binary: label of the program to start, which must also be known as bazel-bin/PACKAGE/NAME.
-      accelerator: a TPU slice such as v4-32 or v5litepod-64; for Slurm the GPUs of a node, such as a100:8. A slice
-        that does not exist fails the build with the nearest one that does.
+      accelerator: a TPU slice such as v4-32 or v5litepod-64; for Slurm, and a JobSet of GPU nodes, the GPUs of a node,
+        such as a100:8. A slice that does not exist fails the build with the nearest one that does.
       args: flags of the program. `${NAME}`, with a capital name, becomes a variable that must be set when launching;
         all else is literal.
-      platform: "tpu" (TPU VMs through gcloud), "slurm" (GPUs through sbatch) or "jobset" (TPUs in GKE).
+      platform: "tpu" (TPU VMs through gcloud), "slurm" (GPUs through sbatch) or "jobset" (TPUs or GPUs in GKE).
       zone: tpu: where the TPU is made unless ZONE is set.
       version: tpu: software version of the TPU VM; the usual one of the generation by default.
-      workers: number of hosts. Follows from the slice for TPUs, where it is only checked; needed for Slurm.
+      workers: number of hosts. Follows from the slice for TPUs, where it is only checked; needed for GPU nodes.
       image: jobset: container image whose working directory is a checkout with the binary built.
       visibility: of the target.
       testonly: as everywhere in Bazel.

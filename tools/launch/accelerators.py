@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TPU slices by name: chips, hosts, chip grid, and the software version that each generation boots.
+"""TPU slices by name: chips, hosts, chip grid, and the software version that each generation boots;
+and the GPUs of a node, TYPE:COUNT.
 
 The sizes are those that Cloud TPU documents for each generation. Knows nothing of zones, quotas or
 prices, which change without notice.
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 
 _ALIASES = {"v5e": "v5litepod", "v5lite": "v5litepod"}
 _NAME = re.compile(r"(?P<generation>v\d+[a-z]*)-(?P<size>\d+)")
+_GPUS = re.compile(r"(?P<type>[A-Za-z0-9_.-]+):(?P<count>[1-9][0-9]*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,14 @@ class Slice:
     @property
     def chips_per_host(self) -> int:
         return self.chips // self.hosts
+
+
+@dataclasses.dataclass(frozen=True)
+class Gpus:
+    """The GPUs of one node; the type is None where any will do."""
+
+    type: str | None
+    count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +121,21 @@ def find(name: str) -> Slice:
         f"accelerator {name!r} is not a TPU slice; the nearest valid one is {nearest(name)} "
         f"({_accepted(name)}). Change the attribute accelerator of pod_launch."
     )
+
+
+def find_gpus(name: str) -> Gpus:
+    """Returns the GPUs that TYPE:COUNT means; the type gpu is any.
+
+    Raises:
+        ValueError: `name` is not TYPE:COUNT.
+    """
+    match = _GPUS.fullmatch(name)
+    if not match:
+        raise ValueError(
+            f"accelerator {name!r} is not TYPE:COUNT, the GPUs of one node such as a100:8 or "
+            "gpu:4. Change the attribute accelerator of pod_launch."
+        )
+    return Gpus(None if match["type"] == "gpu" else match["type"], int(match["count"]))
 
 
 def nearest(name: str) -> str:

@@ -61,6 +61,15 @@ class AcceleratorsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "generations are v2, v3, v4, v5litepod, v5p, v6e"):
             accelerators.find("a100:8")
 
+    @parameterized.parameters(("a100:8", "a100", 8), ("gpu:4", None, 4), ("x.y-1:16", "x.y-1", 16))
+    def test_gpus_of_a_node(self, name, kind, count):
+        self.assertEqual(accelerators.find_gpus(name), accelerators.Gpus(kind, count))
+
+    @parameterized.parameters("v4-32", "a100", "a100:0", "a100:", ":8", "a100:8x")
+    def test_what_is_not_the_gpus_of_a_node(self, name):
+        with self.assertRaisesRegex(ValueError, f"'{name}' is not TYPE:COUNT.*attribute accel"):
+            accelerators.find_gpus(name)
+
     def test_gke_has_no_v2(self):
         self.assertIsNone(accelerators.find("v2-8").gke_accelerator)
         self.assertEqual(accelerators.find("v3-8").gke_accelerator, "tpu-v3-device")

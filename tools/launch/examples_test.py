@@ -70,6 +70,11 @@ class ExamplesTest(parameterized.TestCase):
         self.assertIn("--model=t5_1_1_xxl", container["args"])
         self.assertEqual(container["command"], ["bazel-bin/prompt_tuning/train"])
 
+    def test_manifest_of_gpu_nodes(self):
+        container = self.container("sst2_xl_gpu_jobset")
+        self.assertEqual(container["resources"], {"limits": {"nvidia.com/gpu": 8}})
+        self.assertIn("--model=t5_1_1_xl", container["args"])
+
     def test_bazel_and_its_shell_leave_the_flags_alone(self):
         expected = [
             'it\'s "quoted" `twice`',

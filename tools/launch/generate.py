@@ -21,7 +21,6 @@ from tools.launch import accelerators, jobset, launch_spec
 _TEMPLATES = os.path.join(os.path.dirname(__file__), "templates")
 _SETTINGS_MARK = "#@settings\n"
 _INCLUDE = re.compile(r"#@include (?P<name>\w+\.sh)\n")
-_GPUS = re.compile(r"(?P<type>[A-Za-z0-9_.-]+):(?P<count>[1-9][0-9]*)")
 
 
 def _single_quoted(text: str) -> str:
@@ -78,25 +77,20 @@ def _tpu_script(spec: launch_spec.Spec) -> _Script:
 
 
 def _slurm_script(spec: launch_spec.Spec) -> _Script:
-    match = _GPUS.fullmatch(spec.accelerator)
-    if not match:
-        raise ValueError(
-            f"accelerator {spec.accelerator!r} is not TYPE:COUNT, the GPUs of one node such as "
-            "a100:8 or gpu:4. Change the attribute accelerator of pod_launch."
-        )
+    gpus = accelerators.find_gpus(spec.accelerator)
     if not spec.workers:
         raise ValueError("platform slurm needs the attribute workers: the number of nodes")
     for name in ("zone", "version"):
         if getattr(spec, name):
             raise ValueError(f"{name}={getattr(spec, name)!r} means nothing to Slurm; remove it")
-    kind = "" if match["type"] == "gpu" else f"{match['type']}:"
+    kind = f"{gpus.type}:" if gpus.type else ""
     head = {
         "name": spec.name,
         "workers": spec.workers,
-        "gpus": match["count"],
-        "gres": f"gpu:{kind}{match['count']}",
+        "gpus": gpus.count,
+        "gres": f"gpu:{kind}{gpus.count}",
     }
-    return _Script("slurm.sh", head, [f"workers={spec.workers}", f"gpus={match['count']}"])
+    return _Script("slurm.sh", head, [f"workers={spec.workers}", f"gpus={gpus.count}"])
 
 
 def _template(name: str) -> str:

@@ -6,6 +6,7 @@ import yaml
 from absl.testing import absltest, parameterized
 from hypothesis import strategies
 
+from prompt_tuning.config import process_flags
 from tools.launch import jobset, launch_spec
 
 # The fields of each object that the manifest may have: JobSet v1alpha2, batch/v1 Job, core/v1 Pod.
@@ -110,6 +111,48 @@ class JobSetTest(parameterized.TestCase):
             jobset.manifest(spec()),
         )
 
+    def test_gpu_nodes_find_one_another_by_the_manifests_variables(self):
+        gpus = spec("nvidia-h100-80gb:8", workers=4)
+        manifest = yaml.safe_load(jobset.manifest(gpus))
+        (replicated,) = manifest["spec"]["replicatedJobs"]
+        job = replicated["template"]["spec"]
+        self.assertEqual((job["parallelism"], job["completions"]), (4, 4))
+        self.assertEqual(job["completionMode"], "Indexed")
+        pod = job["template"]["spec"]
+        self.assertEqual(
+            pod["nodeSelector"], {"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"}
+        )
+        (container,) = pod["containers"]
+        self.assertContainsSubset(container, _FIELDS["container"])
+        self.assertEqual(container["resources"], {"limits": {"nvidia.com/gpu": 8}})
+        # Each pod is a process with all GPUs of its node; its number is Kubernetes' index.
+        first_pod = f"sst2-xxl-{replicated['name']}-0-0.sst2-xxl"
+        environment = {entry["name"]: entry for entry in container["env"]}
+        self.assertEqual(environment["JAX_COORDINATOR_ADDRESS"]["value"], f"{first_pod}:8476")
+        self.assertEqual(environment["JAX_NUM_PROCESSES"]["value"], "4")
+        self.assertEqual(environment["JAX_PLATFORMS"]["value"], "cuda,cpu")
+        field = environment["JAX_PROCESS_ID"]["valueFrom"]["fieldRef"]["fieldPath"]
+        self.assertIn("batch.kubernetes.io/job-completion-index", field)
+        self.assertEqual(container["ports"], [{"containerPort": 8476}])
+        self.assertIn("MODEL_DIR", environment)
+        # The program takes exactly these variables.
+        given = dict.fromkeys(process_flags.PROCESS_FLAGS)
+        values = {name: entry.get("value", "2") for name, entry in environment.items()}
+        self.assertEqual(
+            process_flags._settings(given, values),
+            {
+                "coordinator_address": f"{first_pod}:8476",
+                "process_count": 4,
+                "process_index": 2,
+            },
+        )
+
+    def test_gpus_of_any_type(self):
+        manifest = yaml.safe_load(jobset.manifest(spec("gpu:4", workers=2)))
+        (replicated,) = manifest["spec"]["replicatedJobs"]
+        pod = replicated["template"]["spec"]["template"]["spec"]
+        self.assertEqual(pod["nodeSelector"], {})
+
     def test_a_run_without_flags_is_valid_too(self):
         manifest = yaml.safe_load(jobset.manifest(spec(args=[])))
         (replicated,) = manifest["spec"]["replicatedJobs"]
@@ -139,6 +182,8 @@ class JobSetTest(parameterized.TestCase):
         ({"image": ""}, "needs the attribute image"),
         ({"zone": "z"}, "zone='z' is the affair of the node pool"),
         ({"workers": 3}, "workers=3, but v5litepod-64 has 16 hosts"),
+        ({"accelerator": "a100:8"}, "needs the attribute workers"),
+        ({"accelerator": "a100:0", "workers": 2}, "'a100:0' is not TYPE:COUNT"),
     )
     def test_refuses(self, change, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -39,7 +39,7 @@ class Spec:
         name: of the target, and of the run.
         binary: Bazel label of the program, `//package:name`.
         platform: one of PLATFORMS.
-        accelerator: a TPU slice (v4-32), or for Slurm the GPUs of one node (a100:8).
+        accelerator: a TPU slice (v4-32), or the GPUs of one node (a100:8).
         args: flags of the program; `${NAME}` is a variable set at launch.
         zone: where the TPU is made when ZONE is not set.
         version: software version of the TPU VM, instead of the generation's usual one.

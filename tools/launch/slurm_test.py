@@ -23,7 +23,8 @@ class SlurmScriptTest(fake_commands.ScriptTest, parameterized.TestCase):
         super().setUp()
         self.command("scontrol", _SCONTROL)
         self.command("srun", _NOTE)
-        self.command("sbatch", _NOTE)
+        for name in ("sbatch", "squeue", "scancel"):
+            self.command(name, _NOTE)
         self.slurm = self.script(
             "slurm", "a100:4", ["--model_dir=${MODEL_DIR}", *fake_commands.HOSTILE], workers=2
         )
@@ -89,7 +90,30 @@ class SlurmScriptTest(fake_commands.ScriptTest, parameterized.TestCase):
         calls = self.read("bazel").splitlines()
         self.assertEqual(calls, ["build --config=cuda //prompt_tuning:train"])
 
-    @parameterized.parameters(("run", "srun"), ("submit", "sbatch"))
+    @parameterized.parameters(("status", "squeue"), ("cancel", "scancel"))
+    def test_jobs_of_this_launch_and_of_this_user(self, command, program):
+        # Neither needs the variables of a run.
+        result = self.launch(command, SOURCE_DIR="", MODEL_DIR="")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        me = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True)
+        arguments = self.noted(program)
+        self.assertEqual(arguments[:3], [program, f"--user={me.stdout.strip()}", "--name=sst2"])
+
+    def test_logs_are_the_newest_ones(self):
+        result = self.launch("logs", SOURCE_DIR="", MODEL_DIR="")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("there is no sst2-*.log in", result.stderr)
+        for age, job in ((1, "9"), (2, "10")):
+            path = self.write(f"sst2-{job}.log", f"one\nof job {job}\n")
+            os.utime(path, (age, age))
+        self.write("other-11.log", "")
+        self.assertEqual(self.launch("logs", LOG_LINES="1").stdout, "of job 10\n")
+        followed = self.launch("--dry_run", "logs", "--follow").stdout
+        self.assertEqual(followed, "tail -n 100 -F ./sst2-10.log\n")
+
+    @parameterized.parameters(
+        ("run", "srun"), ("submit", "sbatch"), ("status", "squeue"), ("cancel", "scancel")
+    )
     def test_a_dry_run_prints_exactly_what_a_run_does(self, command, program):
         dry = self.launch("--dry_run", command, **_JOB)
         self.assertEqual(dry.returncode, 0, dry.stderr)
@@ -111,6 +135,9 @@ class SlurmScriptTest(fake_commands.ScriptTest, parameterized.TestCase):
         (["run"], {"SOURCE_DIR": "/"}, 1, "use the command install first"),
         (["launch"], {}, 2, "command launch is not known"),
         (["--fast"], {}, 2, "option --fast is not known"),
+        (["status", "--", "--x"], {}, 2, "flags after -- are for submit and run"),
+        (["cancel", "--follow"], {}, 2, "--follow is for logs"),
+        (["logs"], {"LOG_LINES": "all"}, 2, "LOG_LINES is 'all'; it must be a whole number"),
     )
     def test_refuses_what_cannot_work(self, arguments, variables, code, message):
         result = self.launch(*arguments, **(_JOB | variables))
@@ -130,7 +157,7 @@ class SlurmScriptTest(fake_commands.ScriptTest, parameterized.TestCase):
 
     def test_help_teaches(self):
         text = self.launch("--help").stdout
-        for name in ("install", "submit", "run", "SOURCE_DIR", "MODEL_DIR", "SBATCH_PARTITION"):
+        for name in ("install", "submit", "run", "status", "logs", "cancel", "SOURCE_DIR", "MODEL_DIR", "SBATCH_PARTITION"):
             self.assertIn(name, text)
 
     def test_script_is_clean(self):

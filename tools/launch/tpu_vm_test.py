@@ -6,7 +6,7 @@ import time
 
 from absl.testing import absltest, parameterized
 
-from tools.launch import fake_commands
+from tools.launch import accelerators, fake_commands
 
 TPU = {"PROJECT": "p", "ZONE": "z", "TPU_NAME": "t", "RUN_ID": "r"}
 PLACE = ["--project=p", "--zone=z", "--quiet"]
@@ -212,6 +212,38 @@ class CreateTest(TpuScriptTest):
         self.assertEqual(process.returncode, code)
         self.assertEqual(self.actions()[-1], "delete")
         self.assertFalse(self.exists())
+
+
+class GenerationsTest(TpuScriptTest):
+    """Every generation from v2 to v6e, small and large: the same script, for another slice."""
+
+    @parameterized.parameters(
+        ("v2-8", "tpu-ubuntu2204-base", 1),
+        ("v2-512", "tpu-ubuntu2204-base", 64),
+        ("v3-32", "tpu-ubuntu2204-base", 4),
+        ("v4-8", "tpu-ubuntu2204-base", 1),
+        ("v5e-8", "v2-alpha-tpuv5-lite", 1),
+        ("v5litepod-256", "v2-alpha-tpuv5-lite", 64),
+        ("v5p-128", "v2-alpha-tpuv5", 16),
+        ("v6e-1", "v2-alpha-tpuv6e", 1),
+        ("v6e-256", "v2-alpha-tpuv6e", 64),
+    )
+    def test_all_of_it(self, name, version, workers):
+        self.tpu = self.script("tpu", name, ["--model_dir=${MODEL_DIR}"])
+        dry = self.launch("--dry_run", "all")
+        self.assertEqual(self.launch("all").returncode, 0)
+        request = next(call for call in self.calls() if call[3] == "create")
+        self.assertIn(f"--accelerator-type={accelerators.find(name).name}", request)
+        self.assertIn(f"--runtime-version={version}", request)
+        printed = fake_commands.parsed_lines(dry.stdout)
+        self.assertEqual(printed, [["gcloud", *call] for call in self.calls()])
+        beyond = self.launch("logs", WORKER=str(workers))
+        self.assertIn(f"has the workers 0 to {workers - 1}, or all", beyond.stderr)
+        self.assertEqual(self.launch("logs", WORKER=str(workers - 1)).returncode, 0)
+        checked = subprocess.run(
+            [fake_commands.shellcheck(self), self.tpu], capture_output=True, text=True
+        )
+        self.assertEqual(checked.stdout, "")
 
 
 class EveryCallTest(TpuScriptTest):

@@ -245,9 +245,22 @@ class TpuWorkerTest(fake_commands.ScriptTest):
         self.write("holders", "123\n45\n123\n")
         result = self.ok("kill")
         self.assertIn("ending processes that hold the TPU: 123 45", result.stdout)
+        self.assertIn(": the TPU is free", result.stdout)
         asked = self.read("sudo").splitlines()
         self.assertIn("kill -KILL 123 45", asked)
         self.assertIn("rm -f /tmp/libtpu_lockfile", asked)
+        searches = [line for line in asked if line.startswith("find /proc/")]
+        for device in ("-lname /dev/accel*", "-lname /dev/vfio/[0-9]*"):
+            self.assertIn(device, searches[0])
+
+    def test_kill_says_when_a_process_holds_the_tpu_for_good(self):
+        self.write("holders", "123\n")
+        self.write("stubborn", "")
+        result = self.launch("kill")
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, "error: .*: the TPU is still held by processes 123")
+        self.assertIn("not every worker could be freed; run kill again", result.stderr)
+        self.assertNotIn("the TPU is free", result.stdout)
 
     def test_a_task_stands_alone(self):
         """Nothing that a worker runs may come from the script's other functions or variables."""

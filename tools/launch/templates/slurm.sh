@@ -12,6 +12,8 @@ set -euo pipefail
 
 #@settings
 
+readonly commands='install, submit, run, status, logs, cancel'
+
 usage() {
   cat << END
 Launches ${binary} with Slurm on ${workers} nodes of ${gpus} GPUs, one JAX process on each GPU.
@@ -23,8 +25,11 @@ Commands
   submit    hand this script to sbatch; sbatch's own variables (SBATCH_PARTITION, SBATCH_ACCOUNT,
             SBATCH_TIMELIMIT) choose where and how long
   run       what the job does, in an allocation of your own (salloc): srun with JAX's coordinator
+  status    your jobs of this launch, waiting and running
+  logs      the end of the newest log in this folder; --follow goes on
+  cancel    end them: Slurm sends SIGTERM first, so that training can save
 
---dry_run prints the sbatch, bazel or srun commands and runs none.
+--dry_run prints the sbatch, bazel, srun, squeue or scancel commands and runs none.
 
 Variables
   SOURCE_DIR        a checkout that every node sees (the one that Bazel ran in)
@@ -35,6 +40,7 @@ END
   done
   cat << END
   COORDINATOR_PORT  run: port on the first node (from the job's number)
+  LOG_LINES         logs: how many lines (100)
 
 Slurm ends the job two minutes early with SIGTERM, so that training can save; submit again to go on.
 END
@@ -85,18 +91,35 @@ run() {
     "bazel-bin/${binary_path}" ${arguments[@]+"${arguments[@]}"} ${extra[@]+"${extra[@]}"}
 }
 
+status() { call squeue "--user=$(id -un)" "--name=${launch_name}" "--format=%i %T %M %l %D %R"; }
+
+cancel() { call scancel "--user=$(id -un)" "--name=${launch_name}"; }
+
+# The log is where submit was used, by the job's number.
+logs() {
+  local newest
+  newest="$(find . -maxdepth 1 -name "${launch_name}-*.log" -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)"
+  [[ -n "${newest}" ]] || fail "there is no ${launch_name}-*.log in ${PWD}; look where submit was used"
+  if [[ "${follow}" == true ]]; then
+    call tail -n "${LOG_LINES}" -F "${newest}"
+  else
+    call tail -n "${LOG_LINES}" "${newest}"
+  fi
+}
+
 parse() {
   while [[ $# -gt 0 ]]; do
     case "$1" in
       --dry_run) dry_run=true ;;
+      --follow) follow=true ;;
       --help | -h) usage && exit 0 ;;
       --) shift && extra=("$@") && return ;;
       -*) misuse "option $1 is not known; flags of the binary come after --. See --help" ;;
-      install | submit | run)
+      install | submit | run | status | logs | cancel)
         [[ -z "${command}" ]] || misuse "two commands, ${command} and $1; give one"
         command="$1"
         ;;
-      *) misuse "command $1 is not known; commands are install, submit, run" ;;
+      *) misuse "command $1 is not known; commands are ${commands}" ;;
     esac
     shift
   done
@@ -104,19 +127,21 @@ parse() {
 
 main() {
   cd "${BUILD_WORKING_DIRECTORY:-.}"
-  dry_run=false dry_run_output=1 command="" extra=()
+  dry_run=false dry_run_output=1 follow=false command="" extra=()
   parse "$@"
   # Handed to sbatch by itself, this is the job.
   [[ -n "${command}" || -z "${SLURM_JOB_ID:-}" ]] || command=run
-  [[ -n "${command}" ]] || misuse "no command; commands are install, submit, run. See --help"
-  SOURCE_DIR="${SOURCE_DIR:-${BUILD_WORKSPACE_DIRECTORY:-}}"
-  if [[ "${command}" == install ]]; then
-    [[ "${#extra[@]}" -eq 0 ]] || misuse "flags after -- are for submit and run"
-    require SOURCE_DIR
-  else
-    require SOURCE_DIR ${run_variables[@]+"${run_variables[@]}"}
-  fi
-  [[ -d "${SOURCE_DIR}" ]] || misuse "SOURCE_DIR ${SOURCE_DIR@Q} is not a folder"
+  [[ -n "${command}" ]] || misuse "no command; commands are ${commands}. See --help"
+  SOURCE_DIR="${SOURCE_DIR:-${BUILD_WORKSPACE_DIRECTORY:-}}" LOG_LINES="${LOG_LINES:-100}"
+  [[ "${#extra[@]}" -eq 0 || "${command}" =~ ^(submit|run)$ ]] || misuse "flags after -- are for submit and run"
+  [[ "${follow}" == false || "${command}" == logs ]] || misuse "--follow is for logs"
+  [[ "${LOG_LINES}" =~ ^[0-9]+$ ]] || misuse "LOG_LINES is ${LOG_LINES@Q}; it must be a whole number"
+  case "${command}" in
+    install) require SOURCE_DIR ;;
+    submit | run) require SOURCE_DIR ${run_variables[@]+"${run_variables[@]}"} ;;
+  esac
+  [[ ! "${command}" =~ ^(install|submit|run)$ || -d "${SOURCE_DIR}" ]] \
+    || misuse "SOURCE_DIR ${SOURCE_DIR@Q} is not a folder"
   if [[ "${command}" == run ]]; then
     [[ -n "${SLURM_JOB_ID:-}" ]] || misuse "run is for inside a Slurm job; use submit, or salloc first"
     [[ "${SLURM_JOB_NUM_NODES:-${workers}}" == "${workers}" ]] \

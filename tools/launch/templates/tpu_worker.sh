@@ -126,12 +126,25 @@ worker_kill() {
       sleep 1
     done
   fi
-  # What still has a TPU device open was not started by the current run, or did not obey.
-  holders="$(sudo lsof -t /dev/accel* /dev/vfio/[0-9]* 2> /dev/null | sort -u | tr '\n' ' ' || true)"
-  if [[ -n "${holders// /}" ]]; then
+  # What still has a TPU device open was not started by the current run, or did not obey. /proc tells: not every image
+  # has lsof.
+  find_holders() {
+    holders="$(sudo find /proc/[0-9]*/fd '(' -lname '/dev/accel*' -o -lname '/dev/vfio/[0-9]*' ')' 2> /dev/null \
+      | cut -d/ -f3 | sort -u | tr '\n' ' ' || true)"
+    [[ -n "${holders// /}" ]]
+  }
+  if find_holders; then
     echo "$(hostname): ending processes that hold the TPU: ${holders}"
     # shellcheck disable=SC2086
     sudo kill -KILL ${holders} || true
+    for ((waited = 0; waited < 10; waited++)); do
+      find_holders || break
+      sleep 1
+    done
+  fi
+  if [[ -n "${holders// /}" ]]; then
+    echo "error: $(hostname): the TPU is still held by processes ${holders}" >&2
+    exit 1
   fi
   sudo rm -f /tmp/libtpu_lockfile
   echo "$(hostname): the TPU is free"
