@@ -12,7 +12,11 @@ _SST2 = "sentence\tlabel\na film\t1\na book\t0\n"
 
 
 class CacheTasksTest(fixture_tfds.TfdsTestCase):
-    files = {"glue/sst2:2.0.0": {"train": _SST2, "validation": _SST2}}
+    files = {
+        "glue/sst2:2.0.0": {"train": _SST2, "validation": _SST2},
+        # The task reads its test split.
+        "glue/ax:2.0.0": {"validation": "premise\thypothesis\tlabel\na\tb\t1\n"},
+    }
 
     def setUp(self):
         super().setUp()
@@ -30,6 +34,16 @@ class CacheTasksTest(fixture_tfds.TfdsTestCase):
             self.assertIn(f"{_TASK}: written to", printed.getvalue())
             with flagsaver.flagsaver(vocabulary="/nowhere"):
                 with self.assertRaisesRegex(SystemExit, "/nowhere; set --vocabulary"):
+                    cache_tasks.main(["cache_tasks"])
+            with flagsaver.flagsaver(tasks=["taskless_glue_ax_v200"]):
+                with self.assertRaisesRegex(
+                    SystemExit,
+                    "glue/ax:2.0.0, which the task 'taskless_glue_ax_v200' reads, has no split "
+                    "'test' in .*; it has validation: .*make_tfds",
+                ):
+                    cache_tasks.main(["cache_tasks"])
+            with flagsaver.flagsaver(tasks=["taskless_glue_rte_v200"]):
+                with self.assertRaisesRegex(SystemExit, "glue/rte:2.0.0, .* is not prepared in"):
                     cache_tasks.main(["cache_tasks"])
             with flagsaver.flagsaver(tasks=["bundled_reviews"]):
                 with self.assertRaisesRegex(SystemExit, "'bundled_reviews' cannot be cached"):

@@ -19,6 +19,7 @@ import tensorflow as tf
 from absl import logging
 
 from prompt_tuning.data import (
+    cached_task,
     metric_files,
     metric_trial,
     metrics,
@@ -91,8 +92,11 @@ class TaskEvaluator:
         Raises:
           ValueError: no task has the split and a metric, there is no such task, or a task of labels
             has none in the split, as public test sets.
+          FileNotFoundError: a dataset is not prepared, or a cache is not there.
         """
-        tasks.ensure_registered(mixture_or_task_name, module)
+        task = tasks.ensure_registered(mixture_or_task_name, module)
+        if use_cached:
+            cached_task.check(task, split)
         self._batch_size, self._input_buckets = batch_size, input_buckets
         self._ranked: dict[str, _Ranking] = {}
         loggers = []

@@ -2,10 +2,11 @@
 import contextlib
 import io
 import os
+from unittest import mock
 
 from absl.testing import absltest, flagsaver
 
-from prompt_tuning.data import make_tfds
+from prompt_tuning.data import make_tfds, tfds_recipe
 
 _SST2 = "sentence\tlabel\nx\t1\n"
 
@@ -37,6 +38,41 @@ class MakeTfdsTest(absltest.TestCase):
         self.assertEqual(got, {"glue/sst2:2.0.0": {"train": "/a", "test": "/b=c"}})
         got = self._wanted(["glue/sst2:1.0.0"], source=self._source)
         self.assertEqual(got, {"glue/sst2:1.0.0": {"train": self._train}})
+
+    def _main(self, **flags) -> str:
+        """What the program prints; its error, where it ends with one."""
+        flags = {"data_dir": self.create_tempdir().full_path, **flags}
+        printed = io.StringIO()
+        with flagsaver.flagsaver(**flags), contextlib.redirect_stdout(printed):
+            try:
+                make_tfds.main(["make_tfds"])
+            except SystemExit as error:
+                return str(error)
+        return printed.getvalue()
+
+    def test_any_dataset_of_local_files(self):
+        path = self.create_tempfile("c4.jsonl", '{"text": "a page"}\n').full_path
+        printed = self._main(datasets=["c4/en:2.2.0"], files=[f"train={path}"])
+        self.assertRegex(printed, "c4/en:2.2.0: train -> .*/c4/en/2.2.0\n")
+        self.assertRegex(
+            self._main(datasets=["c4/en"], files=[f"train={path}"]), "^error: c4/en has no version"
+        )
+
+    def test_download(self):
+        with mock.patch.object(tfds_recipe, "download", return_value="/there") as download:
+            printed = self._main(datasets=["squad/v1.1:3.0.0", "xsum:1.1.0"], download=True)
+        self.assertEqual(printed, "squad/v1.1:3.0.0 -> /there\nxsum:1.1.0 -> /there\n")
+        self.assertEqual([c.args[0] for c in download.call_args_list][1], "xsum:1.1.0")
+        for flags, message in (
+            ({}, "^error: --download needs --datasets"),
+            ({"source": self._source}, "^error: --download needs no local files"),
+            ({"datasets": ["c4/en:2.2.0"]}, "^error: TFDS .* makes only version .* of c4/en"),
+        ):
+            with self.subTest(message=message):
+                self.assertRegex(self._main(download=True, **flags), message)
+
+    def test_mistakes_are_one_line(self):
+        self.assertRegex(self._main(source="/nowhere"), "^error: there is no folder /nowhere")
 
     def test_flags_that_do_not_fit(self):
         for arguments, error, message in (

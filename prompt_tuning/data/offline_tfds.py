@@ -196,7 +196,7 @@ def _glue_examples(builder, path: str, split: str) -> Iterator[tuple[int, Exampl
     config = builder.builder_config
     texts = _MRPC_COLUMNS if config.name == "mrpc" else config.text_features
     short = 0
-    for number, (line, row) in enumerate(_rows_by_column(path, config.name)):
+    for number, (line, row) in enumerate(rows_by_column(path, config.name)):
         place = f"{path}:{line}"
         example: dict[str, Any] = {"idx": number}
         for feature, column in texts.items():
@@ -211,10 +211,21 @@ def _glue_examples(builder, path: str, split: str) -> Iterator[tuple[int, Exampl
         logging.warning("%s: left out %d rows that are cut off.", path, short)
 
 
-def _rows_by_column(path: str, config: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, {column: cell}) of a TSV with a header or of JSON Lines; a short row has Nones."""
+def rows_by_column(
+    path: str, config: str = "", max_row_bytes: int = row_reader.MAX_ROW_BYTES
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, {column: cell}) of a file with named columns; a short row has Nones.
+
+    Args:
+      path: of TSV or CSV with a header, JSON Lines, Parquet.
+      config: of GLUE; "cola" has files without a header.
+      max_row_bytes: a longer row is an error.
+
+    Raises:
+      ValueError: a row cannot be read; names file and line.
+    """
     header: list[str] | None = None
-    for row in row_reader.read_rows(path):
+    for row in row_reader.read_rows(path, max_row_bytes=max_row_bytes):
         if isinstance(row, row_reader.BadRow):
             raise ValueError(f"{path}:{row.line}: {row.problem}")
         if isinstance(row.cells, dict):

@@ -24,9 +24,9 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from prompt_tuning.data import tasks
+from prompt_tuning.data import cached_task, tasks
 
-COMPLETED = "COMPLETED"
+COMPLETED = cached_task.COMPLETED
 _PROGRESS = ".progress"
 
 
@@ -115,6 +115,7 @@ def write(
         folder = folders[task.name]
         if os.path.exists(os.path.join(folder, COMPLETED)):
             if not overwrite:
+                _check_same_vocabulary(task, folder, settings)
                 note(f"{task.name}: complete in {folder}")
                 continue
             shutil.rmtree(folder)
@@ -167,6 +168,15 @@ def _check(task: seqio.Task) -> None:
         )
 
 
+def _check_same_vocabulary(task: seqio.Task, folder: str, settings: Settings) -> None:
+    recorded = {cached_task.recorded_vocabulary(folder, split) for split in task.splits}
+    if recorded - {"", _vocabulary(settings)} and _vocabulary(settings):
+        raise ValueError(
+            f"the cache {folder} of the task {task.name!r} was made with another vocabulary; set "
+            "--overwrite to make it anew, or another --output_cache_dir."
+        )
+
+
 def _folder(cache_dir: str, name: str) -> str:
     return os.path.join(cache_dir, seqio.utils.get_task_dir_from_name(name))
 
@@ -211,6 +221,7 @@ def _complete(units: Sequence[Unit]) -> None:
             "num_shards": len(parts),
             "features": next(part["features"] for part in parts if part["features"]),
             "seqio_version": seqio.__version__,
+            cached_task.VOCABULARY: parts[0]["vocabulary"],
         }
         _write_json(seqio.utils.get_cached_info_path(folder, split), info)
         _write_json(seqio.utils.get_cached_stats_path(folder, split), stats)
@@ -259,7 +270,7 @@ def _seed(unit: Unit) -> int:
 
 
 def _vocabulary(settings: Settings) -> str:
-    return getattr(settings.vocabulary, "fingerprint", "") if settings.vocabulary else ""
+    return cached_task.vocabulary_fingerprint(settings.vocabulary)
 
 
 def _read_json(path: str) -> dict[str, Any]:

@@ -18,8 +18,9 @@ HEADER = """<!-- Made by //prompt_tuning/data:task_list from the tables in promp
 
 `--task` (or the gin macro `MIXTURE_OR_TASK_NAME`) takes each of these names, and
 `MIXTURE_OR_TASK_MODULE` may stay empty. The names, texts and metrics are those of T5 and
-prompt-tuning. Nothing is downloaded: the dataset of a task must be prepared in `--tfds_data_dir`,
-and `bazel run //prompt_tuning/data:make_tfds` prepares GLUE and SuperGLUE from local files.
+prompt-tuning. A run downloads nothing: the dataset of a task must be prepared in `--tfds_data_dir`.
+`bazel run //prompt_tuning/data:make_tfds` prepares it from local files, or with `--download` from the
+network (docs/data.md).
 
 The tokens are those of the model's vocabulary. A family that says *mt5\\_, byt5\\_* has every name
 once more with each of these prefixes. Metrics are in percent. `text` stands for examples and

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import seqio
 
-from prompt_tuning.data import text_source, token_rows
+from prompt_tuning.data import cached_task, text_source, token_rows
 
 # Targets with more different texts than this are no classes.
 _MAX_CLASSES = 50
@@ -131,6 +131,7 @@ def of_any_task(
     limits: Mapping[str, int] | None = None,
     max_examples: int | None = None,
     shown: int = 0,
+    use_cached: bool = False,
 ) -> tuple[Report, list[Mapping[str, Any]]]:
     """The report on any task or mixture, read through SeqIO, and its first examples.
 
@@ -140,16 +141,20 @@ def of_any_task(
       limits: lengths; examples are measured before they are cut to them.
       max_examples: how many to look at; None: all.
       shown: how many examples to return, as SeqIO gives them.
+      use_cached: read SeqIO's cache of the task.
 
     Raises:
       ValueError: the task has no such split.
+      FileNotFoundError: a dataset is not prepared, or a cache is not there.
     """
+    if use_cached:
+        cached_task.check(task, split)
     if split not in task.splits:
         raise ValueError(
             f"the task {task.name!r} has no split {split!r}; it has {', '.join(task.splits)}: "
             "--split."
         )
-    examples = _examples(task, split)
+    examples = _examples(task, split, use_cached)
     source = getattr(task, "source", None)
     label_words = source.label_words if isinstance(source, text_source.TextSource) else ()
     kept, lengths = [], collections.defaultdict(list)
@@ -211,8 +216,10 @@ def shown_example(
     return "\n".join(lines)
 
 
-def _examples(task: seqio.Task | seqio.Mixture, split: str) -> Iterator[Mapping[str, Any]]:
-    dataset = task.get_dataset(None, split, shuffle=False, num_epochs=1)
+def _examples(
+    task: seqio.Task | seqio.Mixture, split: str, use_cached: bool
+) -> Iterator[Mapping[str, Any]]:
+    dataset = task.get_dataset(None, split, use_cached=use_cached, shuffle=False, num_epochs=1)
     return dataset.as_numpy_iterator()
 
 

@@ -12,10 +12,9 @@ from typing import Any
 
 import seqio
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from data_ops.vocabulary import SentencePieceVocabulary
-from prompt_tuning.data import metrics, postprocessors
+from prompt_tuning.data import cached_task, metrics, postprocessors, prepared_dataset
 
 # Prefix of a task name -> the model family whose tokens it has; "" is T5.
 MODELS = ("", "mt5_", "byt5_")
@@ -83,7 +82,8 @@ class TaskSpec:
         seqio.TaskRegistry.remove(self.name)
         return seqio.TaskRegistry.add(
             self.name,
-            source=PreparedDataset(self.dataset, self.splits),
+            task_cls=cached_task.CachedTask,
+            source=prepared_dataset.PreparedDataset(self.dataset, self.splits, self.name),
             preprocessors=[
                 *self.text,
                 seqio.preprocessors.tokenize,
@@ -129,43 +129,6 @@ class MixtureSpec:
 
 
 Spec = TaskSpec | MixtureSpec
-
-
-class PreparedDataset(seqio.TfdsDataSource):
-    """A TFDS dataset that must already be on disk; nothing is ever downloaded."""
-
-    def __init__(self, name: str, splits: Sequence[str] | Mapping[str, str] | None):
-        self._name = name
-        super().__init__(tfds_name=name, splits=splits)
-
-    @property
-    def splits(self):
-        """Names of the splits.
-
-        Raises:
-          FileNotFoundError: the dataset is not on disk; says how to get it there.
-        """
-        if not self._splits:
-            self._check()
-        return super().splits
-
-    def get_dataset(self, *args, **kwargs) -> tf.data.Dataset:
-        """As SeqIO's; raises FileNotFoundError as `splits`."""
-        self._check()
-        return super().get_dataset(*args, **kwargs)
-
-    def _check(self) -> None:
-        try:
-            if self.tfds_dataset.info.splits:
-                return
-        except (AssertionError, tfds.core.DatasetNotFoundError):
-            pass  # TFDS cannot make this version any more, and there is none on disk.
-        folder = self.tfds_dataset.data_dir or tfds.core.constants.DATA_DIR
-        raise FileNotFoundError(
-            f"the dataset {self._name} is not prepared in {folder}; set --tfds_data_dir to a "
-            "folder that has it. //prompt_tuning/data:make_tfds makes GLUE and SuperGLUE from "
-            "local files."
-        )
 
 
 def with_examples(

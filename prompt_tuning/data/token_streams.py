@@ -17,7 +17,7 @@ import numpy as np
 import seqio
 import tensorflow as tf
 
-from prompt_tuning.data import token_rows
+from prompt_tuning.data import cached_task, token_rows
 
 Lengths = Mapping[str, int]
 TokenBatch = tuple[np.ndarray, np.ndarray]
@@ -136,12 +136,17 @@ class SeqioTokens:
         lengths: Lengths | None,
         use_cached: bool,
     ):
-        """Raises ValueError for a missing split, missing lengths, or features that do not fit."""
+        """Raises ValueError for a missing split, missing lengths, or features that do not fit.
+
+        With `use_cached` also errors of `cached_task.check`.
+        """
         if lengths is None:
             raise ValueError(
                 f"the task {task.name!r} needs lengths; set --inputs_length and --targets_length "
                 "(TASK_FEATURE_LENGTHS)."
             )
+        if use_cached:
+            cached_task.check(task, split)
         if split not in task.splits:
             raise ValueError(
                 f"the task {task.name!r} has no split {split!r}; it has {', '.join(task.splits)}."

@@ -29,7 +29,12 @@ def report(
     task = tasks.from_config(config, settings["model"].input_vocabulary)
     limits = config.task_feature_lengths
     found, examples = task_report.of_any_task(
-        task, split or config.split, limits, max_examples, shown=num_examples
+        task,
+        split or config.split,
+        limits,
+        max_examples,
+        shown=num_examples,
+        use_cached=config.use_cached,
     )
     parts = [found.text()]
     for name in token_rows.TASK_FEATURES:
