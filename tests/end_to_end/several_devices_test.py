@@ -40,7 +40,9 @@ class SeveralDevicesTest(parameterized.TestCase):
         return self.alone[key]
 
     @parameterized.named_parameters(
-        ("four_copies", 4, 1, False), ("fully_sharded_copies_split_in_two", 8, 2, True)
+        ("split_in_two", 2, 2, False),
+        ("four_copies", 4, 1, False),
+        ("fully_sharded_copies_split_in_two", 8, 2, True),
     )
     def test_curve_and_prompt(self, devices, partitions, fully_sharded):
         losses, state = self.run_on(devices, partitions, fully_sharded=fully_sharded)

@@ -1,61 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run of two processes on loopback: asked to stop, killed, gone on with; and undisturbed."""
+"""Runs of processes on loopback: asked to stop, killed, gone on with; and undisturbed."""
 
-import json
-import pathlib
 import signal
-import socket
-import subprocess
-import sys
-import time
 
-import numpy as np
-from absl.testing import absltest
+from absl.testing import absltest, parameterized
 
-from tests.end_to_end import programs, toy_run
+from tests.end_to_end import programs, toy_processes, toy_run
 
 STEPS, PERIOD = 60, 10
-_PATIENCE = 280.0  # Seconds; far above what a loaded machine needs.
-_PROGRAM = str(pathlib.Path(__file__).with_name("toy_run.py"))
-
-
-class Processes:
-    """The processes of one run, started together."""
-
-    def __init__(self, folder, count: int, devices: int, **arguments):
-        with socket.socket() as server:
-            server.bind(("127.0.0.1", 0))
-            port = server.getsockname()[1]
-        common = {"processes": count, "port": port, "devices": devices, **arguments}
-        self.all = [
-            subprocess.Popen(
-                [sys.executable, _PROGRAM, json.dumps({**common, "index": index})],
-                env=programs.environment(folder), stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True,
-            )
-            for index in range(count)
-        ]  # fmt: skip
-
-    def wait_for(self, path: pathlib.Path) -> None:
-        """Returns when the path exists; fails if a process ends before."""
-        deadline = time.monotonic() + _PATIENCE
-        while not path.exists():
-            ended = [process for process in self.all if process.poll() is not None]
-            if ended or time.monotonic() > deadline:
-                self.end()
-                raise RuntimeError(f"too early or too late: {[p.stdout.read() for p in ended]}")
-            time.sleep(0.01)
-
-    def end(self) -> list[tuple[int, str]]:
-        """(exit code, output) of each process; kills what does not end by itself."""
-        outputs = []
-        for process in self.all:
-            try:
-                outputs.append(process.communicate(timeout=_PATIENCE)[0])
-            except subprocess.TimeoutExpired:
-                process.kill()
-                outputs.append(process.communicate()[0] + "(did not end)")
-        return [(p.returncode, text) for p, text in zip(self.all, outputs, strict=True)]
 
 
 class SeveralProcessesTest(absltest.TestCase):
@@ -64,9 +16,11 @@ class SeveralProcessesTest(absltest.TestCase):
         super().setUpClass()
         cls.folder = programs.new_folder(cls)
 
-    def start(self, name: str, seconds: float = 0.0, **options) -> Processes:
+    def start(self, name: str, seconds: float = 0.0, **options) -> toy_processes.Processes:
         settings = {"steps": STEPS, "period": PERIOD, "seconds": seconds, **options}
-        return Processes(self.folder, 2, 1, model_dir=str(self.folder / name), **settings)
+        return toy_processes.Processes(
+            self.folder, 2, 1, model_dir=str(self.folder / name), **settings
+        )
 
     def assert_all(self, ended, code: int) -> None:
         for found, text in ended:
@@ -104,41 +58,20 @@ class SeveralProcessesTest(absltest.TestCase):
                 f"the prompt of step {at}",
             )
 
-        # The same mesh in one process adds the same two numbers: the same bits.
-        one = Processes(
-            self.folder, 1, 2, model_dir=str(self.folder / "one"), steps=STEPS, period=STEPS
-        )
-        self.assert_all(one.end(), 0)
-        self.assertEqual(
-            programs.prompt_path(self.folder / "one", STEPS).read_bytes(),
-            programs.prompt_path(whole, STEPS).read_bytes(),
-        )
-        curves = [
-            json.loads((self.folder / n / "losses.json").read_text()) for n in ("one", "whole")
-        ]
-        np.testing.assert_array_equal(*curves)
 
+class SameMeshTest(parameterized.TestCase):
+    """A mesh trains the same bits whether its devices are those of one process or of several."""
 
-class FourProcessesTest(absltest.TestCase):
-    def test_two_copies_of_two_processes_each_train_what_one_device_trains(self):
+    @parameterized.named_parameters(
+        ("two_copies", 2, {}),
+        ("one_copy_over_two", 2, {"num_partitions": 2}),
+        ("two_fully_sharded_copies_over_four", 4, {"num_partitions": 2, "fully_sharded": True}),
+    )
+    def test_as_one_process(self, count, options):
         folder = programs.new_folder(type(self))
-        one = Processes(folder, 1, 1, model_dir=str(folder / "one"), steps=12, period=12)
-        four = Processes(
-            folder,
-            4,
-            1,
-            model_dir=str(folder / "four"),
-            steps=12,
-            period=12,
-            num_partitions=2,
-            fully_sharded=True,
-        )
-        for code, text in (*one.end(), *four.end()):
-            self.assertEqual(code, 0, text)
-        curves = [json.loads((folder / n / "losses.json").read_text()) for n in ("one", "four")]
-        np.testing.assert_allclose(*curves, rtol=2e-5)
-        prompts = [np.load(programs.prompt_path(folder / n, 12)) for n in ("one", "four")]
-        np.testing.assert_allclose(*prompts, rtol=0, atol=2e-5)
+        together = toy_processes.trained(folder, "together", 1, count, **options)
+        apart = toy_processes.trained(folder, "apart", count, 1, **options)
+        self.assertEqual(apart, together)
 
 
 if __name__ == "__main__":

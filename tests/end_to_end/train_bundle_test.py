@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The deploy bundle in an empty folder, far from the repository.
 
-Its packages are those of this test's Python: nothing is installed. `install` itself needs a network
-and is only parsed; tools/deploy/pack_bundle_test covers what it refuses.
+Its packages are those of this test's Python: nothing is installed. `install` itself needs a network:
+tools/deploy/pack_bundle_test covers what it does and refuses, bundle_installation_test the whole of it.
 """
 
+import hashlib
 import os
 import shlex
 import subprocess
@@ -15,7 +16,9 @@ import unittest
 from absl.testing import absltest, parameterized
 
 from tests.end_to_end import programs
+from tools.deploy import pack_bundle
 
+_PROGRAMS = tuple(f"prompt_tuning/{name}" for name in ("train", "eval", "infer"))
 _BUNDLE = programs.ROOT / "prompt_tuning" / "train_bundle.tar.gz"
 _PYTHON = """#!/bin/bash
 export PYTHONPATH="${{PYTHONPATH}}:{packages}"
@@ -57,6 +60,7 @@ class TrainBundleTest(parameterized.TestCase):
         for name in (
             "LICENSE",
             "built_for",
+            "data_ops/features/features_module.so",
             "data_ops/tokenizer/tokenizer_module.so",
             "prompt_tuning/bundled/sentencepiece.model",
             "prompt_tuning/configs/models/t5_1_1_base_prompt.gin",
@@ -75,11 +79,47 @@ class TrainBundleTest(parameterized.TestCase):
         done = self.start(program, "--help")
         self.assertIn("--gin_file", done.stdout, done.stderr)
 
-    def test_a_dry_run_reads_the_configuration_the_model_and_the_vocabulary(self):
-        done = self.start("train", "--dry_run", "--model_dir=run")
+    def test_a_step_of_training_with_every_native_op(self):
+        done = self.start("train", "--train_steps=1", "--model_dir=run", "--seed=0")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("trainable parameters: 2,560", done.stdout)
+        self.assertIn("frozen, with the prompt", done.stdout)
         self.assertNotIn(str(programs.ROOT), done.stdout + done.stderr)
+        self.assertTrue((self.root.parent / "run" / "checkpoint_1801" / "checkpoint").is_file())
+
+    def test_its_modules_are_the_bundles_own_and_find_their_libraries(self):
+        modules = sorted(path for path in self.root.rglob("*_module.so"))
+        names = [str(path.relative_to(self.root).with_suffix("")) for path in modules]
+        self.assertContainsSubset(
+            ["data_ops/features/features_module", "data_ops/tokenizer/tokenizer_module"], names
+        )
+        code = (
+            "import importlib, sys\n"
+            "for name in sys.argv[1:]: print(importlib.import_module(name).__file__)\n"
+            "print([line.split()[-1] for line in open('/proc/self/maps') if 'libdnnl' in line][:1])\n"
+        )
+        done = subprocess.run(
+            [self.root / "venv/bin/python3", "-c", code, *(n.replace("/", ".") for n in names)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(self.root)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        *found, libraries = done.stdout.splitlines()
+        self.assertEqual(found, [str(path) for path in modules])
+        if "array_ops/product_module" in names:  # Made for Linux on x86-64 alone.
+            self.assertIn(str(self.root), libraries)
+
+    def test_the_bytes_are_those_of_the_contents_alone(self):
+        """Packed again from other paths, with other times, in another order: the same archive."""
+        made = {"built_for", "install", *(f"bazel-bin/{name}" for name in _PROGRAMS)}
+        with tarfile.open(_BUNDLE) as archive:
+            names = [member.name for member in archive if member.name not in made]
+            self.assertEqual({member.mtime for member in archive}, {0})
+        files = {name: str(self.root / name) for name in reversed(names)}
+        again = pack_bundle.pack(files, list(_PROGRAMS), str(self.root / "install"))
+        self.assertEqual(
+            hashlib.sha256(again).hexdigest(), hashlib.sha256(_BUNDLE.read_bytes()).hexdigest()
+        )
 
 
 if __name__ == "__main__":

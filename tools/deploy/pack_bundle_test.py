@@ -85,6 +85,59 @@ class PackBundleTest(parameterized.TestCase):
         self.assertRegex(done.stderr, "^error: this bundle was built on vax")
         self.assertFalse((folder / "venv").exists())
 
+    @parameterized.parameters(
+        ("data_ops/tokenizer", 1, "error: ./data_ops/tokenizer/x_module.so does not load here"),
+        ("array_ops", 0, "note: ./array_ops/x_module.so does not load here"),
+        (None, 0, ""),
+    )
+    def test_install_makes_an_environment_and_loads_every_native_op(self, broken, code, said):
+        """With a Python whose pip installs nothing; the real one is in train_bundle_install_test."""
+        path = self.root / "x_module.so"
+        path.write_text("no shared library\n")
+        for name in ("requirements.lock", "requirements_cuda.lock"):
+            (self.root / name).write_text("setuptools==1 \\\n    --hash=sha256:0\nother==2\n")
+            self.entries.append(f"third_party/python/{name}={self.root / name}")
+        if broken:
+            self.entries.append(f"{broken}/x_module.so={path}")
+        folder = self.unpacked()
+        done = subprocess.run(
+            [folder / "install", "cuda"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"PROMPT_TUNING_PYTHON": self.fake_python()},
+        )
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertStartsWith(done.stderr, said)
+        self.assertEqual((folder / "venv/complete").exists(), not code)
+        asked = (self.root / "pip_calls").read_text().splitlines()
+        self.assertEqual(
+            [line.rpartition(" ")[2] for line in asked],
+            ["venv/builders.txt"]
+            + [f"third_party/python/requirements{kind}.lock" for kind in ("", "_cuda")],
+        )
+        for line in asked:
+            self.assertIn("--no-deps --require-hashes --no-build-isolation", line)
+        builders = (folder / "venv/builders.txt").read_text()
+        self.assertEqual(builders, "setuptools==1 \\\n    --hash=sha256:0\n")
+
+    def fake_python(self):
+        """A Python of the bundle's version whose venvs have a pip that only takes notes."""
+        inner = (
+            f'#!/bin/bash\nif [[ "$1 $2" == "-m pip" ]]; then echo "$*" >> {self.root}/pip_calls\n'
+            f'else exec {sys.executable} "$@"; fi\n'
+        )
+        (self.root / "inner").write_text(inner)
+        outer = (
+            '#!/bin/bash\nif [[ "$1 $2" == "-m venv" ]]; then mkdir -p "$3/bin"\n'
+            f'install -m 755 {self.root}/inner "$3/bin/python3"\n'
+            f'elif [[ "$2" == *ensurepip* ]]; then exit 0\nelse exec {sys.executable} "$@"; fi\n'
+        )
+        path = self.root / "python"
+        path.write_text(outer)
+        path.chmod(0o755)
+        return str(path)
+
 
 if __name__ == "__main__":
     absltest.main()
