@@ -99,6 +99,7 @@ class TrainBundleTest(parameterized.TestCase):
         )
         done = subprocess.run(
             [self.root / "venv/bin/python3", "-c", code, *(n.replace("/", ".") for n in names)],
+            cwd=self.root.parent,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(self.root)},
             capture_output=True,
             text=True,

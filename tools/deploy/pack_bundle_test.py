@@ -130,7 +130,7 @@ class PackBundleTest(parameterized.TestCase):
         (self.root / "inner").write_text(inner)
         outer = (
             '#!/bin/bash\nif [[ "$1 $2" == "-m venv" ]]; then mkdir -p "$3/bin"\n'
-            f'install -m 755 {self.root}/inner "$3/bin/python3"\n'
+            f'cp {self.root}/inner "$3/bin/python3"\nchmod 755 "$3/bin/python3"\n'
             f'elif [[ "$2" == *ensurepip* ]]; then exit 0\nelse exec {sys.executable} "$@"; fi\n'
         )
         path = self.root / "python"
