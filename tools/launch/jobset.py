@@ -192,7 +192,7 @@ def manifest(spec: launch_spec.Spec) -> str:
         f"# {nodes.words}, and push the image. Then:",
         f"#   kubectl create configmap {name}{literals}",
         f"#   kubectl apply --filename {spec.name}.yaml",
-        f"#   kubectl get jobset,pods --selector jobset.sigs.k8s.io/jobset-name={name}",
+        f"#   kubectl get pods --selector jobset.sigs.k8s.io/jobset-name={name}",
         f"#   kubectl logs --follow --selector jobset.sigs.k8s.io/jobset-name={name}",
         f"#   kubectl delete jobset {name}",
         *yaml_lines(_jobset(spec, name, nodes)),
