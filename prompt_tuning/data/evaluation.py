@@ -36,6 +36,8 @@ ScoreLabelsFn = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 TaskMetrics = dict[str, dict[str, Any]]
 
 FOLDER = "inference_eval"
+# So many examples show whether a task's labels are cut.
+_LOOKED_AT = 100
 
 
 def evaluate_task(
@@ -98,6 +100,7 @@ class TaskEvaluator:
         if use_cached:
             cached_task.check(task, split)
         self._batch_size, self._input_buckets = batch_size, input_buckets
+        self._max_targets = (task_feature_lengths or {}).get("targets")
         self._ranked: dict[str, _Ranking] = {}
         loggers = []
         if output_dir is not None:
@@ -154,6 +157,29 @@ class TaskEvaluator:
                 values |= _rank_metrics(task, labels, label_ids, np.zeros((1, len(labels))))
             found[task.name] = values
         return found
+
+    def cut_targets(self) -> str:
+        """What to tell of targets that are longer than L, as far as a look at some shows; or "".
+
+        A label that is cut is never predicted, and the metrics do not say why.
+        """
+        for task in self._evaluator.eval_tasks:
+            feature, cut, count = task.output_features["targets"], 0, 0
+            examples = self._evaluator.cached_task_datasets[task.name].take(_LOOKED_AT)
+            for example in examples.as_numpy_iterator():
+                text = example.get("targets_pretokenized")
+                if not isinstance(text, bytes) or not feature.add_eos:
+                    break
+                count += 1
+                whole = len(feature.vocabulary.encode(text.decode("utf-8"))) + 1
+                cut += whole > max(1, len(example["targets"])) == self._max_targets
+            if cut:
+                return (
+                    f"{cut} of the first {count} targets of the task {task.name!r} are longer than "
+                    f"{self._max_targets} tokens and are cut, so they cannot be predicted: "
+                    "--targets_length (TASK_FEATURE_LENGTHS)."
+                )
+        return ""
 
     def rewind(self, step: int) -> bool:
         """Forgets the metrics of later steps; returns whether the files hold those of `step`."""

@@ -113,6 +113,18 @@ class EvaluationTest(parameterized.TestCase):
             self.assertContainsSubset(tags, found)
             self.assertLen(self._lines("ours-metrics.jsonl"), 1)
 
+    def test_targets_that_are_cut_are_told(self):
+        # Of the labels, "something else entirely" alone has more than 4 tokens.
+        told = evaluation.TaskEvaluator("ours", "train", **self._options).cut_targets()
+        self.assertEqual(
+            told,
+            "1 of the first 7 targets of the task 'ours' are longer than 4 tokens and are cut, so "
+            "they cannot be predicted: --targets_length (TASK_FEATURE_LENGTHS).",
+        )
+        for lengths in ({"inputs": 16, "targets": 64}, None):
+            options = {**self._options, "task_feature_lengths": lengths}
+            self.assertEqual(evaluation.TaskEvaluator("ours", "train", **options).cut_targets(), "")
+
     def test_order_of_predictions_is_kept(self):
         def copy_targets(batch):
             return batch["decoder_target_tokens"]

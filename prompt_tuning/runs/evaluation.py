@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from flax import traverse_util
 
 from prompt_tuning.config import dataset_config, seqio_names
@@ -104,6 +105,9 @@ class SplitEvaluator:
             use_cached=config.use_cached,
             **(evaluator_cls or seqio_names.Evaluator)().options(),
         )
+        # Told once: what has no folder is evaluated beside what has.
+        if output_dir is not None and processes.leads() and (told := self._evaluator.cut_targets()):
+            logging.warning("%s", told)
         files = config.file_task
         per_token = files is not None and files.label_scores_per_token
         self._figures = _FIGURES_PER_TOKEN if per_token else _FIGURES

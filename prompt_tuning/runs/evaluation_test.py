@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
 import jax
 import numpy as np
 from absl.testing import absltest
@@ -73,6 +75,18 @@ class SplitEvaluatorTest(absltest.TestCase):
             texts = [text for text, _ in self.examples]
             ours = evaluator._score_texts(self.params, texts, LABELS, dict(extra or {}))
             np.testing.assert_allclose(ours, scores, atol=1e-4)
+
+    def test_labels_that_are_cut_are_told_once(self):
+        config = dataclasses.replace(
+            self.config(), task_feature_lengths={"inputs": 64, "targets": 1}
+        )
+        with self.assertLogs(level="WARNING") as logs:
+            evaluation.SplitEvaluator(
+                self.model, config, self.vocabulary, output_dir=self.create_tempdir().full_path
+            )
+            evaluation.SplitEvaluator(self.model, config, self.vocabulary)
+        self.assertLen(logs.output, 1)
+        self.assertIn("22 of the first 22 targets of the task 'file_task'", logs.output[0])
 
     def test_a_prompt_changes_the_scores(self):
         with_prompt, _ = self.expected()
