@@ -8,7 +8,9 @@ no batches and no model.
 
 import functools
 import importlib
+import os
 from collections.abc import Mapping
+from typing import Any
 
 import seqio
 
@@ -169,8 +171,35 @@ def from_config(
         return ensure_registered(config.mixture_or_task_name, config.module, vocabulary)
     if vocabulary is None:
         raise ValueError(f"the task {FILE_TASK!r} needs the model's vocabulary; set --vocabulary.")
+    return _user_task(files, vocabulary)
+
+
+# What the task over the user's files was registered for, and the task.
+_user_tasks: dict[str, tuple[Any, seqio.Task]] = {}
+
+
+def _user_task(files: dataset_config.FileTask, vocabulary: SentencePieceVocabulary) -> seqio.Task:
+    """The task over the user's files, registered anew only for other files, settings or contents.
+
+    So the rows of a split are read and tokenised once in a run, and its bad rows told once.
+    """
+    key = (files, vocabulary, tuple(map(_state, files.files.values())))
+    if FILE_TASK in _user_tasks and FILE_TASK in seqio.TaskRegistry.names():
+        earlier, task = _user_tasks[FILE_TASK]
+        if earlier == key and seqio.TaskRegistry.get(FILE_TASK) is task:
+            return task
     row_format = file_task.row_format(files)
-    return register_file_task(files.files, row_format, vocabulary, files.add_inputs_eos)
+    task = register_file_task(files.files, row_format, vocabulary, files.add_inputs_eos)
+    _user_tasks[FILE_TASK] = key, task
+    return task
+
+
+def _state(path: str | None) -> tuple[int, int] | None:
+    """What changes when a file does; None where there is none."""
+    if not path or not os.path.exists(path):
+        return None
+    found = os.stat(path)
+    return found.st_mtime_ns, found.st_size
 
 
 def label_words(task: seqio.Task) -> tuple[str, ...]:

@@ -123,6 +123,30 @@ class TasksTest(absltest.TestCase):
         self.assertEqual(task.output_features["targets"].vocabulary, fixture_tasks.vocabulary())
         self.assertIs(tasks.ensure_registered("taskless_glue_rte_v200"), task)
 
+    def test_the_users_files_are_read_once(self):
+        path = self.create_tempfile("a.tsv", "text\tlabel\ngood\tyes\nx\ty\tz\n").full_path
+
+        def config(**options) -> dataset_config.DatasetConfig:
+            files = dataset_config.FileTask(train_file=path, skip_bad_rows=True, **options)
+            return dataset_config.DatasetConfig(
+                tasks.FILE_TASK, None, "train", 1, False, 0, file_task=files
+            )
+
+        task = tasks.from_config(config(), fixture_tasks.vocabulary())
+        with self.assertLogs(level="WARNING") as logs:
+            for _ in range(2):
+                again = tasks.from_config(config(), fixture_tasks.vocabulary())
+                self.assertIs(again, task)
+                self.assertEqual(again.source.skipped("train"), 1)
+        self.assertLen(logs.output, 1)
+        # Other settings, or another file under the name, make another task.
+        other = tasks.from_config(config(add_inputs_eos=False), fixture_tasks.vocabulary())
+        self.assertIsNot(other, task)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("fine\tyes\n")
+        changed = tasks.from_config(config(add_inputs_eos=False), fixture_tasks.vocabulary())
+        self.assertLen(changed.source.tokens("train")["inputs"], 2)
+
     def test_known_names(self):
         known = tasks.known_task_names()
         some = {tasks.DEMO_TASK, "pr:glue_sst2_v200", "mt5_xsum_v110_examples"}
