@@ -236,7 +236,7 @@ def results(
         for name, pair in made.items():
             if name in found or seconds and time.monotonic() - started > seconds:
                 continue
-            found[name] = {"row": name, **measure(pair, rounds)}
+            found[name] = {"row": name, "rounds": rounds, **measure(pair, rounds)}
             if path:
                 with open(path, "a", encoding="utf-8") as file:
                     file.write(json.dumps(found[name]) + "\n")
@@ -255,7 +255,7 @@ def stands_for(names: Sequence[str]) -> str:
     return ", ".join([*first, *others])
 
 
-def report(found: Mapping[str, Mapping[str, Any]], rows: int, rounds: int) -> str:
+def report(found: Mapping[str, Mapping[str, Any]], rows: int) -> str:
     """The page as Markdown."""
     groups = pipelines()
     lines = [
@@ -264,19 +264,22 @@ def report(found: Mapping[str, Mapping[str, Any]], rows: int, rounds: int) -> st
         "# Throughput of the input pipeline, task by task",
         "",
         f"{platform.machine()}, one core; {rows:,} rows in each dataset, batches of {_BATCH}, lengths "
-        f"{_LENGTHS['inputs']} and {_LENGTHS['targets']}, medians of {rounds} turns, examples per "
+        f"{_LENGTHS['inputs']} and {_LENGTHS['targets']}, medians of so many turns, examples per "
         "CPU-second with set-up. `(mt5_)` before a name: the task with and without it.",
         "",
-        "| task | examples per CPU-second | SeqIO's own way | ratio | stands also for |",
-        "|---|---|---|---|---|",
+        "| task | examples per CPU-second | SeqIO's own way | ratio | turns | stands also for |",
+        "|---|---|---|---|---|---|",
     ]
     for name, record in found.items():
         others = stands_for(groups.get(name, [name]))
         if "not_fed" in record:
-            lines.append(f"| `{name}` | not fed: {record['not_fed']} | | | {others} |")
+            lines.append(f"| `{name}` | not fed: {record['not_fed']} | | | | {others} |")
             continue
         ours, theirs = record["ours"], record["seqio"]
-        lines.append(f"| `{name}` | {ours:,.0f} | {theirs:,.0f} | {ours / theirs:.1f} | {others} |")
+        lines.append(
+            f"| `{name}` | {ours:,.0f} | {theirs:,.0f} | {ours / theirs:.1f} | {record['rounds']} "
+            f"| {others} |"
+        )
     measured = [name for name in found if name in groups]
     covered = sum(len(groups[name]) for name in measured)
     total = sum(map(len, groups.values()))
@@ -292,7 +295,7 @@ def main(argv: list[str]) -> None:
     found = results(
         _ROWS.value, _ROUNDS.value, _ONLY.value, _RESULTS.value, _SECONDS.value, _FOLDER.value
     )
-    page = report(found, _ROWS.value, _ROUNDS.value)
+    page = report(found, _ROWS.value)
     if _OUTPUT.value is None:
         print(page)
         return

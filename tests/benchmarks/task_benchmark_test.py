@@ -39,7 +39,7 @@ class TaskBenchmarkTest(absltest.TestCase):
                 self.assertGreater(min(record["ours"], record["seqio"]), 0, name)
         again = task_benchmark.results(64, 1, _SOME, path)
         self.assertEqual(again, found)
-        page = task_benchmark.report(found, 64, 1)
+        page = task_benchmark.report(found, 64)
         self.assertIn("| `dpr_v001_simple` | ", page)
         self.assertIn("`mt5_` of it", page)
         self.assertRegex(page, r"\n9 pipelines of \d+, \d+ tasks of \d+\.")
