@@ -36,14 +36,8 @@ class BestPrompt:
             never.
 
         Raises:
-          ValueError: the patience is below 1 or has no metric, or the record is damaged.
+          ValueError: the record is damaged.
         """
-        if patience is not None and (patience < 1 or metric is None):
-            raise ValueError(
-                f"the patience is {patience} evaluations and the metric is {metric}; set "
-                "--early_stopping (EARLY_STOPPING) to at least 1, and --best_metric (BEST_METRIC) "
-                "to what is to improve."
-            )
         self.metric, self._patience, self._model_dir = metric, patience, model_dir
         record = best_step.read(model_dir) if metric else None
         same = record is not None and record.get("metric") == metric

@@ -123,6 +123,30 @@ def check_baseline(name: Any) -> None:
         )
 
 
+def check_best(metric: Any, patience: Any, evaluated: dataset_config.DatasetConfig | None) -> None:
+    """The best prompt can be looked for, if it is to be.
+
+    Args:
+      metric: that is to be the best; None: none is looked for.
+      patience: evaluations without a better value after which the training ends; None: never.
+      evaluated: examples of the evaluations.
+
+    Raises:
+      ValueError: the patience is below 1 or has no metric, or there is nothing to evaluate on.
+    """
+    if patience is not None and (not isinstance(patience, int) or patience < 1 or metric is None):
+        raise ValueError(
+            f"the patience is {patience!r} evaluations and the metric is {metric}; set "
+            "--early_stopping (EARLY_STOPPING) to at least 1, and --best_metric (BEST_METRIC) "
+            "to what is to improve."
+        )
+    if metric is not None and (evaluated is None or not has_split(evaluated)):
+        raise ValueError(
+            f"the best {metric} is found on examples that training does not have, and "
+            "there are none; set --validation_file (infer_eval/utils.DatasetConfig)."
+        )
+
+
 def check_mode(mode: Any) -> None:
     """Raises ValueError for a mode that infer does not have."""
     if mode not in INFER_MODES:
@@ -248,6 +272,9 @@ def _check_train(settings: Settings) -> None:
     given = (settings.get("model_dir"), settings.get("baseline", "none"))
     check_training(*given, settings.get("eval_period"))
     check_artifact_file(settings.get("artifact_file"))
+    best = ("best_metric", "early_stopping", "infer_eval_dataset_cfg")
+    if set(best) <= set(settings):
+        check_best(*(settings[name] for name in best))
     if {"total_steps", "relative_steps"} <= set(settings):
         check_steps(settings["total_steps"], settings["relative_steps"])
     if config := settings.get("train_dataset_cfg"):

@@ -66,6 +66,22 @@ class EarlyChecksTest(parameterized.TestCase):
         with mock.patch.object(tempfile, "mkdtemp", side_effect=full):
             self.assert_refused(r"written to \(No space left", model_dir=above)
 
+    @parameterized.parameters(
+        ({"early_stopping": 0, "best_metric": "loss"}, "patience is 0 evaluations.*EARLY_STOPPING"),
+        ({"early_stopping": 3, "best_metric": None}, "metric is None; set --early_stopping"),
+        (
+            {"early_stopping": None, "best_metric": "auc"},
+            "best auc is found on examples.*set --validation_file",
+        ),
+    )
+    def test_what_is_the_best_prompt(self, settings, pattern):
+        only_train = _config("validation", train_file="x")
+        for evaluated in (None, only_train):
+            self.assert_refused(pattern, **settings, infer_eval_dataset_cfg=evaluated)
+        whole = _config("validation", task="bundled_reviews")
+        early_checks.check_best("auc", 2, whole)
+        early_checks.check_best(None, None, None)
+
     def test_mode(self):
         self.assert_refused("'guess'; accepted are predict", "infer", mode="guess")
 

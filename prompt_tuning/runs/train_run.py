@@ -103,6 +103,7 @@ def train(
     actions_lib.check(actions)
     early_checks.check_training(model_dir, baseline, eval_period)
     early_checks.check_artifact_file(artifact_file)
+    early_checks.check_best(best_metric, early_stopping, infer_eval_dataset_cfg)
     early_checks.check_steps(total_steps, relative_steps)
     compilation_cache.enable()
     prepared = preparation.prepare(

@@ -82,11 +82,6 @@ class TrainingStages:
         early_checks.check_vocabulary(self.vocabulary, rows)
         self.batches = self.training_batches()
         self.evaluator = self._evaluator(eval_config, None, self.model_dir)
-        if self.best and self.evaluator is None:
-            raise ValueError(
-                f"the best {self.best.metric} is found on examples that training does not have, and "
-                "there are none; set --validation_file (infer_eval/utils.DatasetConfig)."
-            )
         # Of its own, and without files: what it finds of the frozen model alone must not stand
         # among the prompt's predictions.
         self.final_evaluator = self._evaluator(eval_config, final_split, None)
@@ -95,7 +90,7 @@ class TrainingStages:
         """The metric that is to be the best is one of the evaluations' before any is made."""
         if not self.best or self.best.metric == best_prompt.LOSS and eval_steps:
             return
-        assert self.evaluator is not None  # `open_data` has told that.
+        assert self.evaluator is not None  # `early_checks.check_best` has told that.
         names = self.evaluator.score_names()
         if names is not None:
             has_loss = train_eval_config is not None and early_checks.has_split(train_eval_config)

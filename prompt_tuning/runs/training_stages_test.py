@@ -110,14 +110,6 @@ class TrainingStagesTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "ids, but the model's table has 200 rows"):
             run.open_data(self.dataset(), None, None)
 
-    def test_the_best_prompt_needs_examples_that_training_does_not_have(self):
-        run = self.stages(best="accuracy")
-        with self.assertRaisesRegex(ValueError, "best accuracy .*set --validation_file"):
-            run.open_data(self.dataset(), None, None)
-        only_train = dataset_config.FileTask(train_file=self.files.train_file, label_words=LABELS)
-        with self.assertRaisesRegex(ValueError, "set --validation_file"):
-            run.open_data(self.dataset(), self.dataset("validation", only_train), None)
-
     def test_the_splits_of_the_evaluations(self):
         run = self.stages()
         run.open_data(self.dataset(), self.dataset("validation"), "test")

@@ -297,6 +297,8 @@ class MistakesBehindTheTextTest(_WrongInputTest):
             ("--gin.partitioning.PjitPartitioner.num_partitions=3", "split over 3 devices each"),
             ("--gin.utils.RestoreCheckpointConfig.assignment_map=[('target/x', None)]", "no name"),
             ("--gin.NUM_ENCODER_LAYERS=1", "layers_1.* Choose the model of this"),
+            ("--early_stopping=2", "metric is None; set --early_stopping"),
+            ("--best_metric=auc", "best auc is found on examples.*set --validation_file"),
             ("--model_dir=/proc/run", "^error: /proc may not be written to"),
         ),
         more=((), ("--dry_run",)),
