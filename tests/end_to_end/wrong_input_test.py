@@ -242,7 +242,11 @@ class MistakesBehindTheTextTest(_WrongInputTest):
             "--gin.trainer.Trainer.num_microbatches=5",
             "32 examples does not divide into 5 microbatches; change --batch_size",
         ),
-        ("dropout", "--dropout_rate=2", r"DROPOUT_RATE. is 2\.0; it must be at least 0 and below 1"),
+        (
+            "dropout",
+            "--dropout_rate=2",
+            r"DROPOUT_RATE. is 2\.0; it must be at least 0 and below 1",
+        ),
         ("inputs", "--inputs_length=0", "'inputs': 0.*--inputs_length"),
         ("period", "--eval_period=0", "0; it must be at least 1: --eval_period"),
         ("checkpoints", "--checkpoint_period=0", "0; it must be.*SaveCheckpointConfig.period"),
