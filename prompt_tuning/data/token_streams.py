@@ -158,6 +158,8 @@ class SeqioTokens:
             "use_cached": use_cached,
             "shuffle": shuffle,
             "num_epochs": num_epochs,
+            # Who reads once, and perhaps not to the end, would fill a cache for nobody.
+            "try_in_mem_cache": num_epochs != 1,
         }
         self._batches = 0
         self._iterator = iter(self._dataset(seed))
