@@ -76,8 +76,11 @@ class PreparedDataset(seqio.TfdsDataSource):
                 f"{', '.join(there)}: choose another split, or remove the dataset's folder there "
                 f"and make it with all of its splits: {self._remedy(folder)}."
             )
-        # SeqIO would end the process over it.
-        if not there[wanted].num_examples:
+        try:
+            count = there[wanted].num_examples
+        except ValueError:  # The slice cuts off more than there is.
+            count = 0
+        if not count:  # SeqIO would end the process over it.
             raise ValueError(
                 f"the dataset {self._name}{whose} has no example in {wanted!r} in {folder}; choose "
                 "another split, or make the dataset with more rows."

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from prompt_tuning.data import local_dataset, offline_tfds, perceptron, task_spec
+from prompt_tuning.data import local_dataset, offline_tfds, task_spec
 
 Example = Mapping[str, Any]
 _SPLITS = ("train", "validation", "test")
@@ -74,22 +74,25 @@ def prepare(
       data_dir: a TFDS folder; a dataset that is in it stays as it is.
     """
     splits: dict[str, set[str]] = {}
+    held_out: dict[str, int] = {}
     for spec in specs:
         splits.setdefault(spec.dataset, set()).add(base_splits(spec)[first_split(spec)])
+        held_out[spec.dataset] = max(held_out.get(spec.dataset, 0), _held_out(spec))
     for name, wanted in splits.items():
         path, _, version = name.partition(":")
         if os.path.exists(os.path.join(data_dir, path, version)):
             continue
         features = local_dataset.features(name)
-        rows = list(_rows(path, features, [*texts, *_held_out(path, texts)]))
+        more = itertools.islice(itertools.cycle(texts), held_out[name])
+        rows = list(_rows(path, features, [*texts, *more]))
         examples = {split: rows if split == "train" else rows[: len(texts)] for split in wanted}
         offline_tfds.store(name, features, examples, data_dir)
 
 
-def _held_out(path: str, texts: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    benchmark, _, config = path.partition("/")
-    count = perceptron.HELD_OUT.get(benchmark, {}).get(config, 0)
-    return itertools.islice(itertools.cycle(texts), count)
+def _held_out(spec: task_spec.TaskSpec) -> int:
+    """How many rows the slices of a task cut off: 500 of `train[:-500]`."""
+    slices = spec.splits.values() if isinstance(spec.splits, Mapping) else ()
+    return max((int(n) for part in slices for n in re.findall(r"\d+", str(part))), default=0)
 
 
 def _rows(path: str, features: tfds.features.FeaturesDict, texts) -> Iterator[tuple[int, Example]]:

@@ -265,13 +265,16 @@ def report(found: Mapping[str, Mapping[str, Any]], rows: int) -> str:
         "",
         f"{platform.machine()}, one core; {rows:,} rows in each dataset, batches of {_BATCH}, lengths "
         f"{_LENGTHS['inputs']} and {_LENGTHS['targets']}, medians of so many turns, examples per "
-        "CPU-second with set-up. `(mt5_)` before a name: the task with and without it.",
+        "CPU-second with set-up, which weighs most where a slice of few rows is all that a task "
+        "has (`_rank_classification_`). `(mt5_)` before a name: the task with and without it. "
+        "Mixtures draw from these pipelines and have none of their own.",
         "",
         "| task | examples per CPU-second | SeqIO's own way | ratio | turns | stands also for |",
         "|---|---|---|---|---|---|",
     ]
-    for name, record in found.items():
-        others = stands_for(groups.get(name, [name]))
+    order = {name: i for i, name in enumerate(groups)}
+    for name in sorted(found, key=lambda row: order.get(row, -1)):
+        record, others = found[name], stands_for(groups.get(name, [name]))
         if "not_fed" in record:
             lines.append(f"| `{name}` | not fed: {record['not_fed']} | | | | {others} |")
             continue
@@ -284,6 +287,8 @@ def report(found: Mapping[str, Mapping[str, Any]], rows: int) -> str:
     covered = sum(len(groups[name]) for name in measured)
     total = sum(map(len, groups.values()))
     lines += ["", f"{len(measured)} pipelines of {len(groups)}, {covered} tasks of {total}."]
+    if missing := [f"`{name}`" for name in groups if name not in found]:
+        lines += ["", f"Not measured: {', '.join(missing)} and what has their pipelines."]
     return "\n".join(lines) + "\n"
 
 
