@@ -159,7 +159,7 @@ class StartupTest(parameterized.TestCase):
         ("train", "--gin.TRAIN_STEP=3", "did you mean TRAIN_STEPS"),
         ("train", "--gin.utils.SaveCheckpointConfig.perod=3", "perod"),
         ("train", "--gin.MODEL_DIR=/m", "quotes"),
-        ("train", "--gin.CLASS_LABELS='positive'", "a list of texts.*CLASS_LABELS"),
+        ("train", "--gin.CLASS_LABELS='positive'", "CLASS_LABELS.*a list of texts"),
         ("train", "--gin.INITIAL_CHECKPOINT_PATH='no/checkpoint_1'", "no/checkpoint_1 does not ex"),
         ("eval", "--gin.PROMPT_FILE='no.npy'", "no.npy does not exist"),
         ("eval", "--gin.CHECKPOINT_PATH='no'", "no does not exist"),
