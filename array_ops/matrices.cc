@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "array_ops/matrices.h"
 
+#include <cpuid.h>
 #include <omp.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <map>
 #include <utility>
+
+#include "array_ops/skinny_product.h"
+#include "array_ops/split_product.h"
 
 namespace soft_prompts {
 namespace {
@@ -43,11 +51,84 @@ Program MakeProgram(const dnnl::engine& engine, memory::data_type type,
   return program;
 }
 
+// Asks the system for AMX, which it gives to a process that asks.
+bool AskForAmx() {
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  const bool has_amx_bf16 = (d >> 22 & 1) && (d >> 24 & 1);
+  const bool has_avx512 = (b >> 16 & 1) && (b >> 30 & 1);  // F and BW.
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return has_amx_bf16 && has_avx512 &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool UsesSplitProduct() {
+  static const bool uses = [] {
+    const char* said = std::getenv("PROMPT_TUNING_SPLIT_FLOAT32");
+    return (!said || std::strcmp(said, "0") != 0) && AskForAmx();
+  }();
+  return uses;
+}
+
+template <typename Number>
+Strided<Number> LastAxes(const Layout& layout, Number* data) {
+  const size_t row = layout.dims.size() - 2;
+  return {data, layout.dims[row], layout.dims[row + 1], layout.strides[row],
+          layout.strides[row + 1]};
+}
+
+// The elements before matrix `index` of those that the leading axes of `dims`
+// count, in an array that may be broadcast along some of them.
+int64_t Offset(const Layout& layout, const std::vector<int64_t>& dims,
+               int64_t index) {
+  int64_t offset = 0;
+  for (size_t axis = dims.size() - 2; axis-- > 0; index /= dims[axis]) {
+    if (layout.dims[axis] > 1) {
+      offset += index % dims[axis] * layout.strides[axis];
+    }
+  }
+  return offset;
+}
+
+// How our own kernels compute a product of float32; null for oneDNN's.
+decltype(&SplitProduct) OwnKernel(const Strided<const float>& a,
+                                  const Strided<const float>& b,
+                                  const Strided<float>& out) {
+  if (SuitsSkinnyProduct(b, out)) return SkinnyProduct;
+  if (UsesSplitProduct() && SuitsSplitProduct(a, b, out)) return SplitProduct;
+  return nullptr;
+}
+
+// Whether one of our own kernels computed the product.
+bool MultiplyOwn(const Layout& a, const float* a_data, const Layout& b,
+                 const float* b_data, const Layout& out, float* out_data) {
+  const auto kernel = OwnKernel(LastAxes(a, a_data), LastAxes(b, b_data),
+                                LastAxes(out, out_data));
+  if (!kernel) return false;
+  int64_t count = 1;
+  for (size_t axis = 0; axis + 2 < out.dims.size(); ++axis) {
+    count *= out.dims[axis];
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    kernel(LastAxes(a, a_data + Offset(a, out.dims, i)),
+           LastAxes(b, b_data + Offset(b, out.dims, i)),
+           LastAxes(out, out_data + Offset(out, out.dims, i)));
+  }
+  return true;
+}
+
 }  // namespace
 
 void Multiply(memory::data_type type, const Layout& a, const void* a_data,
               const Layout& b, const void* b_data, memory::data_type out_type,
               const Layout& out, void* out_data) {
+  const auto f32 = memory::data_type::f32;
+  if (type == f32 && out_type == f32 &&
+      MultiplyOwn(a, static_cast<const float*>(a_data), b,
+                  static_cast<const float*>(b_data), out,
+                  static_cast<float*>(out_data))) {
+    return;
+  }
   thread_local Thread thread;
   std::vector<int64_t> key = {static_cast<int64_t>(type),
                               static_cast<int64_t>(out_type)};

@@ -19,7 +19,10 @@ struct Layout {
 // `out = a b` on the calling thread alone; `type` of a and b and `out_type` are
 // float32 or bfloat16, sums are float32. A leading axis of size 1 is broadcast.
 //
-// A program is made for each new set of layouts, and kept by the thread.
+// oneDNN makes a program for each new set of layouts, which the thread keeps.
+// In float32 few rows are SkinnyProduct's, and where the processor has AMX
+// large products are SplitProduct's, unless the environment has
+// PROMPT_TUNING_SPLIT_FLOAT32=0. The processor has AVX-512F.
 // Throws dnnl::error.
 void Multiply(dnnl::memory::data_type type, const Layout& a, const void* a_data,
               const Layout& b, const void* b_data,

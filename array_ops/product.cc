@@ -107,11 +107,10 @@ Error Product(xla::ffi::ThreadPool pool, AnyBuffer a, AnyBuffer b,
   const std::string wrong = Mismatch(left, right, result);
   if (!wrong.empty()) return Error::InvalidArgument("product: " + wrong);
 
-  // Each thread takes a part of the rows, or of the longest axis before them.
+  // Each thread takes a part of the longest axis.
   const size_t rank = result.dims.size();
-  const size_t axis =
-      std::max_element(result.dims.begin(), result.dims.end() - 1) -
-      result.dims.begin();
+  const size_t axis = std::max_element(result.dims.begin(), result.dims.end()) -
+                      result.dims.begin();
   int64_t work = left.dims[rank - 1];
   for (int64_t dim : result.dims) work *= dim;
   const int64_t length = result.dims[axis];
@@ -127,11 +126,13 @@ Error Product(xla::ffi::ThreadPool pool, AnyBuffer a, AnyBuffer b,
   return InParallel(pool, (length + share - 1) / share, [&](int64_t index) {
     const int64_t start = index * share;
     const int64_t size = std::min(share, length - start);
-    int64_t a_at, b_at = 0, out_at;
-    const Layout a_part = Part(left, axis, start, size, &a_at);
-    const Layout out_part = Part(result, axis, start, size, &out_at);
+    // Rows are a's, columns are b's, other axes are both's.
+    int64_t a_at = 0, b_at = 0, out_at;
+    const Layout a_part =
+        axis + 1 == rank ? left : Part(left, axis, start, size, &a_at);
     const Layout b_part =
         axis + 2 == rank ? right : Part(right, axis, start, size, &b_at);
+    const Layout out_part = Part(result, axis, start, size, &out_at);
     Multiply(type_of, a_part, at(a.untyped_data(), a_at), b_part,
              at(b.untyped_data(), b_at), type_of, out_part,
              at(out->untyped_data(), out_at));

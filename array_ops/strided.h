@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ARRAY_OPS_STRIDED_H_
+#define ARRAY_OPS_STRIDED_H_
+
+#include <cstdint>
+
+namespace soft_prompts {
+
+// A matrix `[rows, columns]` in memory; steps are in elements.
+template <typename Number>
+struct Strided {
+  Number* data;
+  int64_t rows, columns, row_step, column_step;
+};
+
+}  // namespace soft_prompts
+
+#endif  // ARRAY_OPS_STRIDED_H_
