@@ -2,19 +2,13 @@
 import sys
 from unittest import mock
 
+import numpy as np
 from absl.testing import absltest, parameterized
 
 from prompt_tuning.data import answer_metrics
 
 
 class AnswerMetricsTest(parameterized.TestCase):
-    @parameterized.parameters(
-        ("The  Cat's hat!", "cats hat"), ("a an the", ""), ("An-the", "anthe"), ("U.S.", "us"),
-        ("caf\u00e9 the", "caf\u00e9"),
-    )  # fmt: skip
-    def test_normalization(self, text, expected):
-        self.assertEqual(answer_metrics.normalize_squad(text), expected)
-
     @parameterized.parameters(
         # Answers, prediction, exact match, F1.
         (["the red fox"], "Red Fox.", 100, 100),
@@ -79,6 +73,16 @@ class AnswerMetricsTest(parameterized.TestCase):
         self.assertEqual(tuple(got), answer_metrics.ROUGE_KEYS)
         for value, expected in zip(got.values(), (rouge1, rouge2, rouge_lsum), strict=True):
             self.assertAlmostEqual(value, expected, places=9)
+
+    def test_rouge_is_the_same_again_and_draws_from_no_stream_of_others(self):
+        rows = ["a b", "a b c", "d"] * 7, ["a b", "a c", "e"] * 7
+        np.random.seed(3)
+        expected = np.random.random(2).tolist()
+        np.random.seed(3)
+        first = answer_metrics.rouge(*rows)
+        drawn = [np.random.random()]
+        self.assertEqual(answer_metrics.rouge(*rows), first)
+        self.assertEqual([*drawn, np.random.random()], expected)
 
     def test_rouge_of_several_is_the_middle_of_the_bootstrap(self):
         # Half of the draws of two rows have each row once.

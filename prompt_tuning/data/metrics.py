@@ -17,6 +17,8 @@ import scipy.stats
 import seqio
 from sklearn import metrics as sklearn_metrics
 
+from prompt_tuning.data import postprocessors
+
 Metrics = dict[str, Any]
 
 
@@ -211,7 +213,8 @@ def text_examples(
       task_name: begins the names of the metrics.
       num_examples: how many to show; -1 shows all.
       seed: of the choice.
-      find_negative: show as many wrong predictions beside.
+      find_negative: show as many wrong predictions beside; where the target is a list, one that is
+        one of its answers as SQuAD compares them is right (upstream calls all of those wrong).
       format_fn: (indices, predictions, **format_fields) -> text.
       prediction_field: where the postprocessed prediction is.
       **format_fields: names of fields for `format_fn`.
@@ -228,6 +231,19 @@ def text_examples(
     result = {f"{task_name} samples": shown(range(len(predictions)))}
     if find_negative:
         pairs = enumerate(zip(targets, predictions, strict=True))
-        wrong = [i for i, (target, given) in pairs if given[prediction_field] != target]
+        wrong = [i for i, (target, given) in pairs if _is_wrong(target, given[prediction_field])]
         result[f"{task_name} negative samples"] = shown(wrong)
     return result
+
+
+def _is_wrong(target: Any, prediction: Any) -> bool:
+    """Whether a prediction is not what is asked for, or, of several answers, as SQuAD none of them.
+
+    The dicts of MultiRC and ReCoRD hold it under "value".
+    """
+    if isinstance(target, Mapping) and isinstance(prediction, Mapping):
+        target, prediction = target["value"], prediction["value"]
+    if not isinstance(target, list):
+        return prediction != target
+    answers = map(postprocessors.normalize_squad, target)
+    return postprocessors.normalize_squad(prediction) not in answers

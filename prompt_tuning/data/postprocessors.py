@@ -5,6 +5,8 @@ Every function takes the decoded text first and accepts SeqIO's keywords (`examp
 Knows no tokens and no model; imports no TensorFlow.
 """
 
+import re
+import string
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +16,9 @@ _NO_EXAMPLE: Mapping[str, Any] = types.MappingProxyType({})
 
 _EXTRA_ID_0 = "<extra_id_0>"
 _EXAMPLE_FIELDS = ("inputs_pretokenized", "targets_pretokenized")
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 # Words that do not tell one referent of WSC from another.
 _DETERMINERS = frozenset(
@@ -69,6 +74,11 @@ def qa(
 ) -> str | list[str]:
     """The answer; for a target the list of all answers of the example."""
     return [_text(text) for text in example["answers"]] if is_target else answer
+
+
+def normalize_squad(answer: str) -> str:
+    """An answer as SQuAD compares it: lower case, no punctuation, no articles, single spaces."""
+    return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split())
 
 
 def wsc_simple(

@@ -64,6 +64,13 @@ class PostprocessorsTest(parameterized.TestCase):
         self.assertEqual(steps("a", example=7), "A!!")
         self.assertEqual(calls, [7, 7])
 
+    @parameterized.parameters(
+        ("The  Cat's hat!", "cats hat"), ("a an the", ""), ("An-the", "anthe"), ("U.S.", "us"),
+        ("caf\u00e9 the", "caf\u00e9"),
+    )  # fmt: skip
+    def test_normalize_squad(self, text, expected):
+        self.assertEqual(postprocessors.normalize_squad(text), expected)
+
     def test_with_examples(self):
         example = {"inputs_pretokenized": b"in", "targets_pretokenized": b"yes", "other": 1}
         got = postprocessors.postprocess_with_examples(

@@ -51,6 +51,12 @@ class QaTest(fixture_tfds.TfdsTestCase):
             "answers: Ann; Ann , ( 30 ) \nprediction: Ann ( 30 )",
         )
 
+    def test_an_answer_of_several_is_not_shown_as_wrong(self):
+        name = "squad_v010_allanswers_examples"
+        for answer, wrong in (("Ann", ""), ("ann (30).", ""), ("Bob", "prediction: Bob")):
+            shown = self.measure(name, [answer])["squad negative samples"].textdata
+            self.assertEqual(shown[-len(wrong) :] if wrong else shown, wrong, answer)
+
     def test_out_of_domain_is_evaluated_on_its_test_split(self):
         task = self.task("mrqa_drop_v100_examples")
         self.assertEqual(list(task.splits), ["validation"])

@@ -191,6 +191,17 @@ class SuperGlueTest(fixture_tfds.TfdsTestCase):
             record = self.measure(f"super_glue_record_v102{suffix}", ["the Bob", "nobody"])
             self.assertEqual((record["em"], record["f1"]), (100.0, 100.0))
 
+    def test_right_answers_are_not_shown_as_wrong(self):
+        for name, right, wrong in (
+            ("multirc", ["True", "False", "False"], ["True", "True", "False"]),
+            ("record", ["Bob", "the ann"], ["Bob", "nobody"]),
+            ("cb", ["neutral", "contradiction"], ["neutral", "neutral"]),
+        ):
+            for answers, count in ((right, 0), (wrong, 1)):
+                got = self.measure(f"super_glue_{name}_v102_examples", answers)
+                shown = got[f"{name} negative samples"].textdata
+                self.assertEqual(shown.count("prediction: "), count, name)
+
     def test_proportional_mixtures(self):
         mixture = self.task("task_index_super_glue_with_dpr_v102_examples_proportional")
         rates = mixture.rate_per_task_name
