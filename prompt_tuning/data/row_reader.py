@@ -262,6 +262,7 @@ class _CsvLines:
         self._lines = lines
         self.bad: list[BadRow] = []
         self.row_start = 0
+        self.row_end = 0
 
     def __iter__(self):
         return self
@@ -272,9 +273,19 @@ class _CsvLines:
                 self.bad.append(line)
                 continue
             number, text = line
-            self.row_start = self.row_start or number
+            self.row_start, self.row_end = self.row_start or number, number
             return text
         raise StopIteration
+
+
+def _csv_problem(error: csv.Error, feed: _CsvLines) -> str:
+    """What is wrong with a row, and which lines go with it: an open quote takes all up to the next."""
+    if feed.row_end == feed.row_start:
+        return f"this is not CSV ({error})."
+    return (
+        f"this is not CSV ({error}), and takes the lines {feed.row_start} to {feed.row_end}; close "
+        "its quote, or double the quotes within a text."
+    )
 
 
 def _csv_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
@@ -287,7 +298,7 @@ def _csv_rows(lines: Iterator, max_row_bytes: int) -> Iterator[Row | BadRow]:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            cells, problem = [], f"this is not CSV ({error})."
+            cells, problem = [], _csv_problem(error, feed)
         bad, feed.bad = feed.bad, []
         yield from bad
         if problem:

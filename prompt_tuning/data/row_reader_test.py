@@ -130,6 +130,13 @@ class RowReaderTest(parameterized.TestCase):
         self.assertEqual([row.line for row in rows], [1, 2, 3])
         self.assertIn("not CSV", rows[1].problem)
 
+    def test_an_open_quote_says_which_lines_go_with_it(self):
+        text = b'text,label\na,x\n"b,x\nc,x\nd,x\n'
+        *rows, bad = self._rows("rows.csv", text)
+        self.assertEqual([row.line for row in rows], [1, 2])
+        self.assertEqual(bad.line, 3)
+        self.assertIn("takes the lines 3 to 5; close its quote", bad.problem)
+
     def test_memory_does_not_grow_with_a_row(self):
         path = self._write("a.tsv", b"x" * 8_000_000 + b"\nshort\n")
         tracemalloc.start()
