@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file of a million rows trains in memory that holds its tokens and not its texts."""
+"""A file of a million rows trains in memory that holds its tokens and not its texts, and stays so."""
 
 import json
+import pathlib
 
 from absl.testing import absltest
 
@@ -16,20 +17,34 @@ done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 print(json.dumps({"code": done.returncode, "stderr": done.stderr, "peak": peak}))
 """
+# Says how much memory is resident after the first batch of a file, and after each third of the rest.
+_BATCHES = """
+import json, sys
+from data_ops.vocabulary import SentencePieceVocabulary
+from prompt_tuning.bundled import bundled
+from prompt_tuning.data import file_task, pipeline, tasks
+vocabulary = SentencePieceVocabulary(bundled.vocabulary_path(), bundled.EXTRA_IDS)
+row_format = file_task.RowFormat(label_words=("negative", "positive"))
+tasks.register_file_task({"train": sys.argv[1]}, row_format, vocabulary, name="large")
+lengths = {"inputs": 64, "targets": 4}
+batches = pipeline.BatchIterator("large", lengths, "train", batch_size=50, seed=0)
+resident = []
+for number in range(3 * 6_600 + 1):
+    next(batches)
+    if number % 6_600 == 0:
+        lines = open("/proc/self/status").read().splitlines()
+        (line,) = [line for line in lines if line.startswith("VmRSS:")]
+        resident.append(int(line.split()[1]) * 1024)
+print(json.dumps(resident))
+"""
 
 
 class LargeFileTest(absltest.TestCase):
     def test_memory_grows_with_the_tokens_alone(self):
         folder = programs.new_folder(type(self))
-        examples = world.classification_examples("train", 20_000)
         peaks = []
         for rows in _ROWS:
-            path = folder / f"rows_{rows}.tsv"
-            with open(path, "w", encoding="utf-8") as file:
-                file.write("text\tlabel\n")
-                for number in range(rows):
-                    text, label = examples[number % len(examples)]
-                    file.write(f"{text} {number}\t{label}\n")
+            path = _write(folder, rows)
             flags = (
                 f"--train_file={path}",
                 f"--model_dir={folder / str(rows)}",
@@ -47,6 +62,28 @@ class LargeFileTest(absltest.TestCase):
         # At most some 28 tokens of 4 bytes, row splits of 8 and an order of 8 bytes, and as much
         # again while the parts are joined.
         self.assertLess(growth, 2 * (28 * 4 + 2 * 8 + 8) * _ROWS[1])
+
+    def test_memory_stays_while_batches_are_taken(self):
+        folder = programs.new_folder(type(self))
+        path = _write(folder, _ROWS[1])
+        result = programs.run_code(_BATCHES, str(path), folder=folder)
+        self.assertEqual(result.code, 0, result.stderr)
+        first, *later = json.loads(result.stdout)
+        # 990,000 examples of some 100 bytes; what an allocator keeps is far less.
+        for resident in later:
+            self.assertLess(resident - first, 8 * 2**20)
+
+
+def _write(folder: pathlib.Path, rows: int) -> pathlib.Path:
+    """A TSV of `rows` different rows."""
+    examples = world.classification_examples("train", 20_000)
+    path = folder / f"rows_{rows}.tsv"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("text\tlabel\n")
+        for number in range(rows):
+            text, label = examples[number % len(examples)]
+            file.write(f"{text} {number}\t{label}\n")
+    return path
 
 
 if __name__ == "__main__":
