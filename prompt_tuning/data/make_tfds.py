@@ -100,6 +100,10 @@ def made(data_dir: str) -> Iterator[str]:
             yield f"{names[0]}: {', '.join(splits)} -> {local_dataset.make(names[0], splits, data_dir)}"
             return
         for dataset, splits in wanted(names, _SOURCE.value, files):
+            folder = offline_tfds.folder_of(dataset, data_dir)
+            if not names and os.path.exists(folder):  # So the same call adds what is new.
+                yield f"{dataset}: was in {folder} before, and stays as it is"
+                continue
             yield f"{dataset}: {', '.join(splits)} -> {offline_tfds.make(dataset, splits, data_dir)}"
         return
     if _SOURCE.value or _FILES.value:

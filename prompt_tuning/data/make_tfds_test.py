@@ -58,6 +58,20 @@ class MakeTfdsTest(absltest.TestCase):
             self._main(datasets=["c4/en"], files=[f"train={path}"]), "^error: c4/en has no version"
         )
 
+    def test_what_is_there_stays(self):
+        out = self.create_tempdir().full_path
+        flags = {"source": self._source, "data_dir": out}
+        self._main(datasets=["glue/sst2:1.0.0"], **flags)
+        again = [line for line in self._main(**flags).splitlines() if line.startswith("glue/")]
+        self.assertLen(again, 2)
+        self.assertEqual(
+            again[0], f"glue/sst2:1.0.0: was in {out}/glue/sst2/1.0.0 before, and stays as it is"
+        )
+        self.assertIn("glue/sst2:2.0.0: train -> ", again[1])
+        # One that is asked for by name is to be made.
+        named = self._main(datasets=["glue/sst2:1.0.0"], **flags)
+        self.assertRegex(named, "^error: .* is already in .*; remove that folder")
+
     def test_download(self):
         with mock.patch.object(tfds_recipe, "download", return_value="/there") as download:
             printed = self._main(datasets=["squad/v1.1:3.0.0", "xsum:1.1.0"], download=True)

@@ -23,6 +23,8 @@ Example = Mapping[str, Any]
 # {benchmark: versions that tasks read}; those of GLUE differ in where TFDS downloads from.
 VERSIONS = {"glue": ("1.0.0", "2.0.0"), "super_glue": ("1.0.2",)}
 NO_LABEL = -1
+# So many lines of rows that are left out are told.
+_LINES = 20
 
 _GLUE_FILES = {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}
 _MNLI_FILES = {
@@ -122,6 +124,11 @@ def _builder(dataset: Dataset) -> tfds.core.DatasetBuilder:
     return tfds.builder_cls(dataset.benchmark)(config=dataset.config, data_dir=empty)
 
 
+def folder_of(dataset: Dataset, data_dir: str) -> str:
+    """Where a dataset is in a TFDS folder, if it is there."""
+    return os.path.join(data_dir, dataset.benchmark, dataset.config, dataset.version)
+
+
 def make(dataset: Dataset, files: Mapping[str, str], data_dir: str) -> str:
     """Writes a dataset into a TFDS folder.
 
@@ -143,7 +150,7 @@ def make(dataset: Dataset, files: Mapping[str, str], data_dir: str) -> str:
     for path in files.values():
         if not os.path.exists(path):
             raise FileNotFoundError(f"there is no file {path}, which is to be part of {dataset}.")
-    folder = os.path.join(data_dir, dataset.benchmark, dataset.config, dataset.version)
+    folder = folder_of(dataset, data_dir)
     if os.path.exists(folder):
         raise ValueError(f"{dataset} is already in {folder}; remove that folder to make it again.")
     builder = _builder(dataset)
@@ -195,7 +202,7 @@ def _super_glue_examples(builder, path: str, split: str) -> Iterator[tuple[int |
 def _glue_examples(builder, path: str, split: str) -> Iterator[tuple[int, Example]]:
     config = builder.builder_config
     texts = _MRPC_COLUMNS if config.name == "mrpc" else config.text_features
-    short = 0
+    short: list[int] = []
     for number, (line, row) in enumerate(rows_by_column(path, config.name)):
         place = f"{path}:{line}"
         example: dict[str, Any] = {"idx": number}
@@ -204,11 +211,12 @@ def _glue_examples(builder, path: str, split: str) -> Iterator[tuple[int, Exampl
         example["label"] = _label(row, config, split, place)
         # As TFDS does: some rows of the published files are cut off.
         if None in example.values():
-            short += 1
+            short.append(line)
         else:
             yield number, example
     if short:
-        logging.warning("%s: left out %d rows that are cut off.", path, short)
+        lines = ", ".join(map(str, short[:_LINES])) + (", ..." if len(short) > _LINES else "")
+        logging.warning("%s: left out %d rows that are cut off: %s.", path, len(short), lines)
 
 
 def rows_by_column(

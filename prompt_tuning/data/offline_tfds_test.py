@@ -52,7 +52,9 @@ class OfflineTfdsTest(parameterized.TestCase):
 
     def test_quotes_and_short_rows(self):
         path = self._file("a.tsv", 'question1\tquestion2\tis_duplicate\n"a\tb"\t1\ncut off\n')
-        self._make("glue/qqp:1.0.0", train=path)
+        with self.assertLogs(level="WARNING") as logs:
+            self._make("glue/qqp:1.0.0", train=path)
+        self.assertIn("a.tsv: left out 1 rows that are cut off: 3.", "".join(logs.output))
         rows = self._read("glue/qqp:1.0.0")
         self.assertEqual([(r["question1"], r["question2"]) for r in rows], [(b'"a', b'b"')])
 
