@@ -178,6 +178,12 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
+// What was written is in memory now: GCC's intrinsics that read tiles and their
+// configuration are assembly that does not say all that it reads.
+inline void FinishWrites(const void* written) {
+  __asm__ volatile("" : : "r"(written) : "memory");
+}
+
 // Adds the products of a's tiles 4, 5 and b's 6, 7 to the tiles 0 to 3.
 inline void Accumulate() {
   _tile_dpbf16ps(0, 4, 6);
@@ -207,6 +213,7 @@ void Square(const char* a, const char* b, int64_t steps, bool add, Ahead ahead,
             float* out, int64_t step) {
   float* const corner[] = {out, out + kTile, out + kTile * step,
                            out + kTile * step + kTile};
+  FinishWrites(out);
   if (add) {
     _tile_loadd(0, corner[0], step * 4);
     _tile_loadd(1, corner[1], step * 4);
@@ -305,6 +312,7 @@ void SplitProduct(const Strided<const float>& a, const Strided<const float>& b,
   TileConfig config;
   std::fill_n(config.row_bytes, 8, 64);
   std::fill_n(config.rows, 8, kTile);
+  FinishWrites(&config);
   _tile_loadconfig(&config);
   for (int64_t k = 0; k < a.columns; k += kMostDepth) {
     const int64_t size = std::min(kMostDepth, a.columns - k);

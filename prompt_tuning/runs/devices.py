@@ -25,7 +25,7 @@ def check() -> None:
     Raises:
       ValueError: it is not there, or another process holds it.
     """
-    wanted = os.environ.get("JAX_PLATFORMS")
+    wanted = os.environ.get("JAX_PLATFORMS", "")
     try:
         found = jax.default_backend()
     except (AssertionError, RuntimeError) as error:
@@ -33,6 +33,12 @@ def check() -> None:
         reason = str(error).strip().partition("\n")[0].rstrip(".") or "there is none"
         asked = f"JAX_PLATFORMS={wanted} asks for a device" if wanted else "JAX found a device"
         raise ValueError(f"{asked} that cannot be used: {reason}; {_CPU}.") from error
+    first = wanted.partition(",")[0]
+    if first not in ("", "cpu") and found == "cpu":
+        # JAX passes over "cuda" where it sees no GPU, as long as another name follows.
+        raise ValueError(
+            f"JAX_PLATFORMS={wanted} asks for {first} first, and JAX finds none on this machine; {_CPU}."
+        )
     if wanted or found != "cpu":
         return
     for distribution, (configuration, missing) in _DISTRIBUTIONS.items():

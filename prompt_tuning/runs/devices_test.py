@@ -50,17 +50,25 @@ class CheckTest(parameterized.TestCase):
         self.assertTrue(devices._is_installed("jax"))
         self.assertFalse(devices._is_installed("no-such-distribution"))
 
-    def test_jax_itself_does_not_find_the_device(self):
+    def test_the_cpu_first_on_purpose(self):
+        self.check([], JAX_PLATFORMS="cpu,cuda")
+
+    # As the launch scripts say it. JAX itself falls back to the CPU for the second.
+    @parameterized.parameters("tpu", "cuda,cpu", "tpu,cpu")
+    def test_jax_itself_does_not_find_the_device(self, platforms):
         path = os.pathsep.join(filter(None, sys.path))
+        environment = {"JAX_PLATFORMS": platforms, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""}
         found = subprocess.run(
             [sys.executable, "-c", _CHECK],
-            env=os.environ | {"JAX_PLATFORMS": "tpu", "PYTHONPATH": path},
+            env=os.environ | environment,
             capture_output=True,
             text=True,
             check=False,
         )
         last = found.stderr.strip().splitlines()[-1]
-        self.assertRegex(last, "ValueError: JAX_PLATFORMS=tpu asks for a device.*JAX_PLATFORMS=cpu")
+        self.assertRegex(
+            last, f"ValueError: JAX_PLATFORMS={platforms} asks for .*JAX_PLATFORMS=cpu"
+        )
 
 
 if __name__ == "__main__":

@@ -384,7 +384,7 @@ class StepsTest(TpuScriptTest):
     @parameterized.parameters("create", "install", "run", "logs", "kill", "all")
     def test_a_dry_run_prints_exactly_what_a_run_does(self, command):
         dry = self.launch("--dry_run", command, SETUP="a 'b'\n$c", MODEL_DIR="x'y z\n")
-        self.assertEqual(dry.returncode, 0, dry.stderr)
+        self.assertEqual((dry.returncode, dry.stderr), (0, ""))
         self.assertEqual(self.calls(), [])
         real = self.launch(command, SETUP="a 'b'\n$c", MODEL_DIR="x'y z\n")
         self.assertEqual(real.returncode, 0, real.stderr)

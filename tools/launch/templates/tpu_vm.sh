@@ -248,7 +248,7 @@ main() {
       create
       install
       run
-      say "running; watch it with: ${launch_name}.sh logs --follow"
+      [[ "${dry_run}" == true ]] || say "running; watch it with: ${launch_name}.sh logs --follow"
       ;;
     *) "${command}" ;;
   esac
