@@ -57,6 +57,8 @@ def pod_launch(
     is_script = platform != "jobset"
     native.genrule(
         name = name,
+        # Not read: a program that does not exist is told here, and not by a TPU that bills already.
+        srcs = [binary],
         outs = [name + (".sh" if is_script else ".yaml")],
         cmd = "$(location {}) --spec={} > $@".format(_GENERATE, _quoted(json.encode(spec))),
         executable = is_script,

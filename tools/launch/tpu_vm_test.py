@@ -194,8 +194,8 @@ class CreateTest(TpuScriptTest):
         self.assertEqual(result.returncode, 1)
         self.assertIn("WARNING: t may exist and bill", result.stderr)
 
-    @parameterized.parameters((signal.SIGINT, 130), (signal.SIGTERM, 143))
-    def test_deletes_when_interrupted(self, number, code):
+    def waiting(self):
+        """A script that waits for a TPU that it has asked for."""
         self.scenario(states=["WAITING_FOR_RESOURCES"])
         process = subprocess.Popen(
             ["bash", self.tpu, "create"],
@@ -207,10 +207,37 @@ class CreateTest(TpuScriptTest):
         deadline = time.time() + 60
         while self.actions().count("describe") < 3 and time.time() < deadline:
             time.sleep(0.05)
+        self.assertTrue(self.exists())
+        return process
+
+    @parameterized.parameters((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129))
+    def test_deletes_when_interrupted(self, number, code):
+        process = self.waiting()
         process.send_signal(number)
         process.communicate(timeout=60)
         self.assertEqual(process.returncode, code)
         self.assertEqual(self.actions()[-1], "delete")
+        self.assertFalse(self.exists())
+
+    def test_deletes_when_the_terminal_is_gone(self):
+        """Nobody hears what the script says while it cleans up; it goes on all the same."""
+        process = self.waiting()
+        process.stderr.close()
+        process.send_signal(signal.SIGHUP)
+        self.assertEqual(process.wait(timeout=60), 129)
+        self.assertEqual(self.actions()[-1], "delete")
+        self.assertFalse(self.exists())
+
+    def test_deletes_when_nobody_reads_what_it_says(self):
+        self.scenario(states=["WAITING_FOR_RESOURCES"])
+        reader, writer = os.pipe()
+        os.close(reader)
+        environment = self.environment(TPU | {"WAIT_MINUTES": "10000"})
+        command = ["bash", self.tpu, "create"]
+        result = subprocess.run(command, env=environment, stderr=writer, timeout=60)
+        os.close(writer)
+        self.assertEqual(result.returncode, 141)
+        self.assertEqual(self.actions(), ["describe", "create", "describe", "delete"])
         self.assertFalse(self.exists())
 
 

@@ -170,7 +170,9 @@ delete() {
 
 on_exit() {
   local code=$?
-  trap '' INT TERM
+  # Whoever listened may be gone, with the terminal: what cannot be said must not end the cleaning.
+  set +e
+  trap '' HUP INT PIPE TERM
   trap - EXIT
   if [[ "${creating}" == true ]]; then
     say "creation did not finish; deleting what there is of ${TPU_NAME}"
@@ -240,7 +242,9 @@ main() {
   dry_run_output=4 error_output=2 attempts=0 creating=false billing=false
   error_file="$(mktemp)"
   trap on_exit EXIT
+  trap 'exit 129' HUP
   trap 'exit 130' INT
+  trap 'exit 141' PIPE
   trap 'exit 143' TERM
   case "${command}" in
     kill) kill_run ;;
