@@ -17,6 +17,17 @@ from prompt_tuning.config import flag_table, gin_checks, gin_files, spelling
 
 _CONFIGS = "prompt_tuning/configs"
 MODEL_FLAGS = ("model", "prompt_init")  # They choose files and set nothing.
+# They are about the user's rows alone; --label_words names the words that a prompt starts from, too.
+_FILE_FLAGS = (
+    "train_file",
+    "validation_file",
+    "test_file",
+    "text_column",
+    "label_column",
+    "input_template",
+    "label_scores_per_token",
+    "skip_bad_rows",
+)
 
 
 def flags_of(entry_point: str) -> dict[str, flag_table.FriendlyFlag]:
@@ -105,6 +116,23 @@ def check_no_file_flags(given: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"--{name} chooses gin files, and --gin_file gives the whole list; leave one of "
                 "the two out"
+            )
+
+
+def check_files_are_read(entry_point: str, given: Mapping[str, Any]) -> None:
+    """A run that is to train on a public task reads no rows of the user's.
+
+    Raises:
+        ValueError: flags of a training run say how to read rows that its task does not.
+    """
+    task = given.get("task")
+    if entry_point != flag_table.TRAIN or task in (None, "file_task"):
+        return
+    for name in _FILE_FLAGS:
+        if given.get(name):
+            raise ValueError(
+                f"--{name} has no effect: it is about rows of your own, and --task={task} has its "
+                f"own; leave out --{name} or --task"
             )
 
 

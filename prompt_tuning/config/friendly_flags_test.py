@@ -157,6 +157,22 @@ class FriendlyFlagsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "--prompt_string has no effect: .*PROMPT_STRING"):
             _bindings("train", prompt_init="uniform", prompt_string="a")
 
+    def test_flags_of_rows_beside_a_task_that_has_its_own(self):
+        check = friendly_flags.check_files_are_read
+        for name, value in (
+            ("train_file", "t"),
+            ("input_template", "{a}"),
+            ("skip_bad_rows", True),
+        ):
+            given = {"task": "taskless_glue_sst2_v200", name: value}
+            with self.assertRaisesRegex(ValueError, f"--{name} has no effect: .*=taskless_glue_ss"):
+                check("train", given)
+            # An evaluation has them from the run that it evaluates.
+            check("evaluate", given)
+            check("train", {**given, "task": "file_task"})
+            check("train", {name: value})
+        check("train", {"task": "taskless_glue_sst2_v200", "label_words": ["a", "b"]})
+
     @parameterized.parameters("nan", "inf", "-inf")
     def test_a_number_that_gin_cannot_spell(self, text):
         with self.assertRaisesRegex(ValueError, f"--learning_rate is {text}; it must be a finite"):
