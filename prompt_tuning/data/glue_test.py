@@ -151,6 +151,23 @@ class GlueTest(fixture_tfds.TfdsTestCase):
             self.assertEqual(example["inputs"].tolist(), expected)
             self.assertEqual(example["targets"].tolist(), [[2841, 1], [1465, 1]][int(label)])
 
+    def test_other_model_families_have_the_same_texts_in_their_tokens(self):
+        expected = {"positive": b"sentence: a fine film ", "negative": b"sentence: a dull one"}
+        # As upstream's: of 259 ids of bytes the 7th last stands for the task.
+        for name, first in (("taskless", []), ("task_index", [252])):
+            name = f"byt5_{name}_glue_sst2_v200"
+            task_table.register(name, seqio.ByteVocabulary())
+            task = seqio.get_mixture_or_task(name)
+            examples = list(task.get_dataset(fixture_tfds.LENGTHS, "train").as_numpy_iterator())
+            self.assertLen(examples, 2)
+            for example in examples:
+                label = example["targets_pretokenized"].decode()
+                inputs = [*first, *(byte + 3 for byte in expected[label]), 1]
+                self.assertEqual(example["inputs"].tolist(), inputs)
+                targets = [*(byte + 3 for byte in label.encode()), 1]
+                self.assertEqual(example["targets"].tolist(), targets)
+        self.assertEqual(self.texts("mt5_glue_sst2_v002"), self.texts("glue_sst2_v002"))
+
     def test_batches_of_a_run(self):
         config = dataset_config.DatasetConfig(
             mixture_or_task_name="taskless_glue_sst2_v200",
