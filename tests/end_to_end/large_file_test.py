@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file of a million rows trains in memory that holds its tokens and not its texts, and stays so."""
+"""A million rows train in memory that holds their tokens and not their texts, and stays so."""
 
 import json
 import pathlib
@@ -10,8 +10,8 @@ from prompt_tuning.bundled import world
 from tests.end_to_end import programs, review_files
 
 _ROWS = (10_000, 1_000_000)
-# At most some 28 tokens of 4 bytes, row splits of 8 and an order of 8 bytes, and as much again while
-# the parts are joined. Texts that were kept would come on top: 100 bytes and an object of 49 for each.
+# At most some 28 tokens of 4 bytes, row splits of 8 and an order of 8 bytes, and as much again
+# while the parts are joined. Texts that are kept come on top: 100 bytes and an object of 49 each.
 _MOST = 2 * (28 * 4 + 2 * 8 + 8) * _ROWS[1]
 # Says what a command's peak of memory was, after running it.
 _MEASURE = """
