@@ -22,7 +22,6 @@ import gin
 from absl import flags, logging
 
 from prompt_tuning.config import (
-    allocator,
     early_settings,
     friendly_flags,
     gin_checks,
@@ -320,7 +319,6 @@ def run(program: Program, argv: Sequence[str]) -> int:
 
 def main(program: Program) -> None:
     """Runs a program with the command line and exits."""
-    allocator.keep_freed_memory()
     try:
         code = run(program, sys.argv)
     except Exception:

@@ -32,7 +32,6 @@ from absl import app, flags
 from flax import traverse_util
 
 from prompt_tuning.checkpoints import base_checkpoint, t5x_format
-from prompt_tuning.config import allocator
 from prompt_tuning.inference import predictor, prompt_bank
 from prompt_tuning.models import decoding, models, network
 from prompt_tuning.prompts import combine, prompt, prompted_network
@@ -335,7 +334,6 @@ def main(argv: Sequence[str]) -> None:
         os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # The peer is on the same card.
     jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[DEVICE.value])
     jax.config.update("jax_default_matmul_precision", "highest")
-    allocator.keep_freed_memory()  # As `infer` does.
     settings = make_settings()
     console = rich.console.Console(width=100)
     console.print(

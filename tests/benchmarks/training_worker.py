@@ -28,7 +28,6 @@ from absl import app
 from flax import traverse_util
 
 from prompt_tuning.checkpoints import base_checkpoint
-from prompt_tuning.config import allocator
 from prompt_tuning.models import models, network
 from prompt_tuning.partitioning import partitioner
 from prompt_tuning.prompts import combine, prompt, prompted_network
@@ -211,8 +210,6 @@ class Server:
 
 def serve(request: dict[str, Any]) -> None:
     """Runs the check and the first step, then one command a line."""
-    # As the programs do.
-    allocator.keep_freed_memory()
     compilation_cache.enable()
     began = time.perf_counter()
     trained = Trained(request)
