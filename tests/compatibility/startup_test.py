@@ -99,7 +99,6 @@ class FriendlyFlagsTest(parameterized.TestCase):
         ("test_row", "train", ("--test_file=bad.tsv",), "bad.tsv:3: the label 'maybe'"),
         ("column", "train", ("--label_column=lable",), "did you mean|Did you mean 'label'"),
         ("empty", "train", ("--train_file=empty.tsv",), "empty.tsv is empty"),
-        ("task", "train", ("--task=bundled_revews",), "Did you mean 'bundled_reviews'"),
         (
             "module",
             "train",
@@ -134,6 +133,18 @@ class FriendlyFlagsTest(parameterized.TestCase):
         self.assertNoCommonElements(loaded, _LIBRARIES)
         self.assertRegex(stderr, r"\Aerror: [^\n]+\n\Z")
         self.assertRegex(stderr, pattern)
+        self.assertLess(seconds, _CPU_SECONDS)
+        self.assertNotIn("m", os.listdir(folder))
+
+    def test_a_misspelled_task(self):
+        """By itself: beside --train_file a task is a mistake however it is spelled."""
+        folder = self.create_tempdir().full_path
+        result, stderr, seconds = _run("train", ["--task=bundled_revews", "--model_dir=m"], folder)
+        code, loaded = result
+        self.assertEqual(code, 2, stderr)
+        self.assertNoCommonElements(loaded, _LIBRARIES)
+        self.assertRegex(stderr, r"\Aerror: [^\n]+\n\Z")
+        self.assertIn("Did you mean 'bundled_reviews'", stderr)
         self.assertLess(seconds, _CPU_SECONDS)
         self.assertNotIn("m", os.listdir(folder))
 
