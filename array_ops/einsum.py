@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`jnp.einsum` of two arrays, computed on CPUs by oneDNN where that is faster.
+"""`jnp.einsum` of two arrays, computed on CPUs by oneDNN or our own kernels where that is faster.
 
 XLA's own products on a CPU reach about 80 % of oneDNN's rate in float32. In bfloat16 they convert
 to float32, and so use neither AMX nor AVX-512's bfloat16 units: there oneDNN is several times as
@@ -127,7 +127,8 @@ def einsum(subscripts: str, a: Array, b: Array) -> Array:
 
     Args:
         subscripts: as `jnp.einsum`; may begin with `...` in the first operand and the result.
-        a: any shape; float32 or bfloat16 goes to oneDNN, whose sums are float32.
+        a: any shape; float32 or bfloat16 goes to the foreign function, whose sums are float32. Its
+            large float32 products may be sums of bfloat16 products (array_ops/split_product.h).
         b: any shape, of the same dtype.
 
     Returns:

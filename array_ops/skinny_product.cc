@@ -22,8 +22,7 @@ constexpr int64_t kDepth = 8, kVectors = 2, kWidth = kVectors * kLanes;
 void AddPart(const Strided<const float>& a, const float* a_data, int64_t depth,
              const Strided<const float>& b, const float* b_data, int64_t width,
              bool add, const Strided<float>& out, float* out_data) {
-  const __mmask16 live[kVectors] = {Live(width),
-                                    Live(std::max<int64_t>(width - kLanes, 0))};
+  const __mmask16 live[kVectors] = {Live(width), Live(width - kLanes)};
   __m512 part[kDepth][kVectors];
 #pragma GCC unroll 8
   for (int64_t k = 0; k < kDepth; ++k) {

@@ -9,6 +9,8 @@
 #include <memory>
 #include <new>
 
+#include "array_ops/vectors.h"
+
 namespace soft_prompts {
 namespace {
 
@@ -65,10 +67,6 @@ inline void Split(__m512 x, __m512 parts[kParts]) {
   const __m512 rest = _mm512_sub_ps(x, parts[0]);
   parts[1] = Rounded(rest);
   parts[2] = _mm512_sub_ps(rest, parts[1]);
-}
-
-inline __mmask16 Live(int64_t left) {
-  return left >= kTile ? 0xffff : left <= 0 ? 0 : (1u << left) - 1;
 }
 
 // Sixteen rows of sixteen 32-bit numbers become columns.

@@ -20,7 +20,7 @@ constexpr int64_t kLanes = 16;
 
 // Which of the next sixteen numbers are there.
 inline __mmask16 Live(int64_t left) {
-  return left >= kLanes ? 0xffff : (1u << left) - 1;
+  return left >= kLanes ? 0xffff : left <= 0 ? 0 : (1u << left) - 1;
 }
 
 inline __m512 Load(const float* from, __mmask16 live) {
