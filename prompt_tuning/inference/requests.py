@@ -21,6 +21,8 @@ class Request:
       seed: Of its random numbers, from 0 to 2**32 - 1, when the predictor samples: the same seed
         gives the same answer wherever the row stands. None takes those of its place in the stream.
       target: The answer that `Predictor.score_targets_stream` scores.
+      tokens: The input as ids, with EOS where it ends with one; the text is not looked at then.
+      target_tokens: The same of the target.
 
     Raises:
       ValueError: The seed is out of its range.
@@ -30,6 +32,8 @@ class Request:
     prompt: str | None = None
     seed: int | None = None
     target: str | None = None
+    tokens: Sequence[int] | None = None
+    target_tokens: Sequence[int] | None = None
 
     def __post_init__(self):
         if self.seed is not None and not 0 <= self.seed < 2**32:

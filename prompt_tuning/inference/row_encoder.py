@@ -60,8 +60,7 @@ class EncodedRows:
     @property
     def lengths(self) -> np.ndarray:
         """int `[m]`, tokens of each row up to the last that is no padding."""
-        positions = np.arange(1, self.tokens.shape[1] + 1)
-        return np.max(np.where(self.tokens != 0, positions, 0), axis=1, initial=0)
+        return _lengths(self.tokens)
 
 
 class RowEncoder:
@@ -112,11 +111,14 @@ class RowEncoder:
                 errors[row] = found
             else:
                 raise ValueError(f"row {first + row}: {found.message}")
-        tokens = self._tokens([request.text for request in asked.values()])
+        # One more column, which only too long texts reach, if those matter.
+        width = self._length + (1 if self._report else 0)
+        inputs = [(request.text, request.tokens) for request in asked.values()]
+        tokens = self._padded(inputs, width, self._eos)
         rows, fits = np.array(list(slots), np.int64), np.ones(len(slots), bool)
         if self._report:
             fits = tokens[:, self._length] == 0
-            errors.update({row: self._too_long(asked[row].text) for row in rows[~fits].tolist()})
+            errors.update({row: self._too_long(asked[row]) for row in rows[~fits].tolist()})
         seeds = [_seed(request, first + row) for row, request in asked.items()]
         return EncodedRows(
             rows=rows[fits],
@@ -140,16 +142,15 @@ class RowEncoder:
         Raises:
           ValueError: A request has no target.
         """
-        texts = [request.target for request in asked if request.target is not None]
-        if len(texts) < len(asked):
-            without = next(request.text for request in asked if request.target is None)
-            raise ValueError(
-                f"the request {without!r} has no target to score; give every `Request` a `target`"
-            )
-        tokens = self._vocabulary.tokenizer.encode_padded(
-            texts, max_len=widths[-1], pad=0, eos=self._vocabulary.eos_id
-        )
-        longest = int(np.max(np.sum(tokens != 0, axis=1), initial=1))
+        targets = [(request.target, request.target_tokens) for request in asked]
+        for request, (text, ids) in zip(asked, targets, strict=True):
+            if text is None and ids is None:
+                raise ValueError(
+                    f"the request {request.text!r} has no target to score; give every `Request` a "
+                    "`target`"
+                )
+        tokens = self._padded(targets, widths[-1], self._vocabulary.eos_id)
+        longest = int(np.max(_lengths(tokens), initial=1))
         return tokens[:, : widths[int(np.searchsorted(widths, longest))]]
 
     def _slot(
@@ -158,7 +159,7 @@ class RowEncoder:
         table: prompt_bank.PromptTable | None,
         default_prompt: str | None,
     ) -> int | requests.RowError:
-        if self._report and not request.text.strip():
+        if self._report and request.tokens is None and not request.text.strip():
             return requests.RowError(requests.EMPTY, "the row has no text")
         name = request.prompt or default_prompt
         if table is None:
@@ -173,20 +174,36 @@ class RowEncoder:
             return requests.RowError(requests.UNKNOWN_PROMPT, message)
         return table.slots[name]
 
-    def _tokens(self, texts: Sequence[str]) -> np.ndarray:
-        """int32 `[n, T]`; one more column, which only too long texts reach, if those matter."""
-        length = self._length + (1 if self._report else 0)
-        if not texts:
-            return np.zeros((0, length), np.int32)
-        return self._vocabulary.tokenizer.encode_padded(texts, max_len=length, pad=0, eos=self._eos)
+    def _padded(
+        self, rows: Sequence[tuple[str | None, Sequence[int] | None]], width: int, eos: int | None
+    ) -> np.ndarray:
+        """int32 `[n, width]` of texts, which are cut before `eos`, or of ids as they are given."""
+        if not rows:
+            return np.zeros((0, width), np.int32)
+        texts = [text if text is not None and ids is None else "" for text, ids in rows]
+        tokens = self._vocabulary.tokenizer.encode_padded(texts, max_len=width, pad=0, eos=eos)
+        for row, (_, ids) in zip(tokens, rows, strict=True):
+            if ids is not None:
+                row[:] = 0
+                row[: len(ids)] = ids[:width]
+        return tokens
 
-    def _too_long(self, text: str) -> requests.RowError:
-        count = len(self._vocabulary.encode(text)) + (self._eos is not None)
+    def _too_long(self, request: requests.Request) -> requests.RowError:
+        if request.tokens is not None:
+            count = len(request.tokens)
+        else:
+            count = len(self._vocabulary.encode(request.text)) + (self._eos is not None)
         return requests.RowError(
             requests.TOO_LONG,
             f"the text has {count} tokens, the limit is {self._length}; shorten it or raise "
             "`inputs_length`",
         )
+
+
+def _lengths(tokens: np.ndarray) -> np.ndarray:
+    """int `[n]` of `[n, T]`: tokens of each row up to the last that is no padding."""
+    positions = np.arange(1, tokens.shape[1] + 1)
+    return np.max(np.where(tokens != 0, positions, 0), axis=1, initial=0)
 
 
 def _seed(request: requests.Request, place: int) -> tuple[int, int]:

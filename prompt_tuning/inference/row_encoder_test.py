@@ -99,6 +99,24 @@ class RowEncoderTest(parameterized.TestCase):
         np.testing.assert_array_equal(encoded.tokens, [[3, 4, 5, 6, 7, 8]])
         self.assertRegex(encoded.errors[1].message, "7 tokens")
 
+    def test_ids_stand_for_their_text(self):
+        ids = np.array([9, 0, 8, 7], np.int32)
+        encoded = encode(["ab", Request("not read", tokens=ids), Request("", tokens=[4])])
+        np.testing.assert_array_equal(encoded.tokens[0], [3, 4, 1, 0, 0, 0])
+        np.testing.assert_array_equal(encoded.tokens[1], [9, 0, 8, 7, 0, 0])
+        np.testing.assert_array_equal(encoded.lengths, [3, 4, 1])
+        (error,) = encode([Request("a", tokens=range(2, 9))]).errors.values()
+        self.assertRegex(error.message, "7 tokens, the limit is 6")
+        cut = encode([Request("a", tokens=range(2, 9))], report=False)
+        np.testing.assert_array_equal(cut.tokens, [[2, 3, 4, 5, 6, 7]])
+
+    def test_targets_are_texts_or_ids(self):
+        asked = [Request("", target="ab"), Request("", target="not read", target_tokens=(9, 0, 8))]
+        targets = make_encoder().targets(asked, (2, 4, 8))
+        np.testing.assert_array_equal(targets, [[3, 4, 1, 0], [9, 0, 8, 0]])
+        with self.assertRaisesRegex(ValueError, "'b' has no target to score"):
+            make_encoder().targets([*asked, Request("b")], (4,))
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -8,7 +8,7 @@ imports no TensorFlow. What goes to a file may be interrupted: the same call goe
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -56,7 +56,8 @@ def infer(
       restore_checkpoint_cfg: the frozen model.
       partitioner: `config.partitioning.PjitPartitioner`: how model and batches lie on the devices of
         this one process.
-      output_dir: for a task: gets `{task}-{mode}.jsonl-00000-of-00001` and its `.COMPLETED` mark.
+      output_dir: for a task: gets `{task}-{mode}.jsonl-00000-of-00001` and its `.COMPLETED` mark;
+        for a mixture, those of each of its tasks.
       checkpoint_period: batches after which the answers so far survive a loss of power.
       shard_id: which part of the rows to take: every `num_shards`-th, from this one.
       num_shards: of how many.
@@ -84,42 +85,49 @@ def infer(
         )
     settings = settings or answer_settings.AnswerSettings()
     _check(input_file, output_file, shard_id, num_shards)
-    if input_file is None:
-        _folder(output_dir)  # Before anything is loaded.
+    folder = None if input_file is not None else _folder(output_dir)  # Before anything is loaded.
     manner = _manner(mode, label_words, dataset_cfg, settings)
-    rows, live = _rows(input_file, dataset_cfg, model, settings, mode == answers.SCORE)
+    with_targets = mode == answers.SCORE
+    sources, live = _sources(input_file, dataset_cfg, model, settings, with_targets)
     part = preparation.prepare(
         model, restore_checkpoint_cfg, partitioner, prompt_file=prompt_file
     ).part
-    of_text = input_file is not None
     loaded = loaded_predictor.load(
         model,
         dataset_cfg,
         restore_checkpoint_cfg,
         fallback_init_rng or 0,
         settings,
-        of_text,
+        input_file is not None,
         part,
         prompt_file,
     )
-    shard = itertools.islice(rows, shard_id, None, num_shards)
-    output = answer_output.AnswerOutput(loaded.predictor, manner, shard, live)
-    if of_text and output_file == writers.STDOUT:
-        return output.write_stdout()
+    outputs = {}
+    for name, rows in sources.items():
+        shard = itertools.islice(rows, shard_id, None, num_shards)
+        outputs[name] = answer_output.AnswerOutput(loaded.predictor, manner, shard, live)
     identity = {
         **loaded.identity,
         **{"mode": mode, "labels": list(manner.labels), "ensemble": list(manner.ensemble)},
-        "rows": [*_source(input_file, dataset_cfg), shard_id, num_shards],
+        "shard": [shard_id, num_shards],
     }
     sync_every = checkpoint_period * loaded.batch_size
-    if of_text:
-        return output.write_file(output_file, identity, sync_every)
-    task, folder = _task(dataset_cfg), _folder(output_dir)
+    if folder is None:
+        (output,) = outputs.values()
+        if output_file == writers.STDOUT:
+            return output.write_stdout()
+        return output.write_file(output_file, identity | {"rows": input_file}, sync_every)
     os.makedirs(folder, exist_ok=True)
     if summarize_config_fn is not None:
         summarize_config_fn(folder)
-    name = f"{task.mixture_or_task_name}-{mode}.jsonl-{shard_id:05}-of-{num_shards:05}"
-    return output.write_shard(os.path.join(folder, name), identity, sync_every)
+    identity["split"] = _version(_task(dataset_cfg))
+    ending = f"-{mode}.jsonl-{shard_id:05}-of-{num_shards:05}"
+    return sum(
+        output.write_shard(
+            os.path.join(folder, name + ending), identity | {"task": name}, sync_every
+        )
+        for name, output in outputs.items()
+    )
 
 
 def _check(input_file: str | None, output_file: str, shard_id: int, num_shards: int) -> None:
@@ -177,16 +185,31 @@ def _read_labels(path: str) -> tuple[str, ...]:
     return labels
 
 
-def _rows(
+def _sources(
     input_file: str | None,
     config: dataset_config.DatasetConfig | None,
     model: Any,
     settings: answer_settings.AnswerSettings,
     with_targets: bool,
+) -> tuple[Mapping[str, Iterator[answers.InputRow]], live_input.LiveInput | None]:
+    """The rows by the name of the file or task, and the lines they are made from if those are live."""
+    if input_file is not None:
+        rows, live = _rows(input_file, config, settings, with_targets)
+        return {input_file: rows}, live
+    task = _task(config)
+    _check_nameless(f"the examples of the task {task.mixture_or_task_name!r}", settings)
+    from prompt_tuning.runs import task_rows  # Brings TensorFlow, which plain text does without.
+
+    return task_rows.of_tasks(task, model.input_vocabulary, with_targets), None
+
+
+def _rows(
+    input_file: str,
+    config: dataset_config.DatasetConfig | None,
+    settings: answer_settings.AnswerSettings,
+    with_targets: bool,
 ) -> tuple[Iterator[answers.InputRow], live_input.LiveInput | None]:
     """The rows, and the lines they are made from if those come from a pipe or a person."""
-    if input_file is None:
-        return input_rows.of_task(_task(config), model.input_vocabulary, with_targets), None
     files = config.file_task if config else None
     live = live_input.LiveInput(sys.stdin.buffer) if input_file == input_rows.STDIN else None
     kind = settings.input_format
@@ -206,7 +229,7 @@ def _rows(
             "mode 'score' needs rows with a target; give TSV, CSV or JSONL rows, with their "
             "--label_column (--input_file, --input_format)."
         )
-    _check_prompts_of_lines(settings)
+    _check_nameless("lines of text", settings)
     return (input_rows.of_lines(live) if live else _lines_of_file(input_file)), live
 
 
@@ -215,21 +238,18 @@ def _lines_of_file(path: str) -> Iterator[answers.InputRow]:
         yield from input_rows.of_lines(lines)
 
 
-def _check_prompts_of_lines(settings: answer_settings.AnswerSettings) -> None:
+def _check_nameless(rows: str, settings: answer_settings.AnswerSettings) -> None:
+    """Refuses several prompts where no row can name one."""
     paths = settings.prompt_paths
     if paths and settings.prompt_of_the_nameless is None and not settings.ensemble:
         raise ValueError(
-            f"lines of text name none of the prompts {', '.join(paths)}; give TSV, CSV or JSONL "
-            "rows with a column of names, --default_prompt=NAME, or --ensemble."
+            f"{rows} name none of the prompts {', '.join(paths)}; give TSV, CSV or JSONL rows with "
+            "a column of names (--input_file), --default_prompt=NAME, or --ensemble."
         )
 
 
-def _source(input_file: str | None, config: dataset_config.DatasetConfig | None) -> list:
-    """What says that the rows are the same ones."""
-    if input_file is not None:
-        return [input_file]
-    task = _task(config)
-    path = task.file_task.files.get(task.split) if task.file_task else None
+def _version(config: dataset_config.DatasetConfig) -> list:
+    """What says that the rows of a task are the same ones."""
+    path = config.file_task.files.get(config.split) if config.file_task else None
     state = os.stat(path) if path and os.path.exists(path) else None
-    version = [path, state.st_size, state.st_mtime_ns] if state else []
-    return [task.mixture_or_task_name, task.split, *version]
+    return [config.split, *([path, state.st_size, state.st_mtime_ns] if state else [])]

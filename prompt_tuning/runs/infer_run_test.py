@@ -51,7 +51,7 @@ class InferRunTest(parameterized.TestCase):
     def rows_of_stdin(self, text, input_format=None):
         settings = answer_settings.AnswerSettings(input_format=input_format)
         with mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(text))):
-            rows, live = infer_run._rows("-", None, None, settings, False)
+            rows, live = infer_run._rows("-", None, settings, False)
             self.assertIsNotNone(live)
             return [row.request.text for row in rows]
 
@@ -70,7 +70,7 @@ class InferRunTest(parameterized.TestCase):
     def test_format_of_a_file_in_place_of_its_name(self):
         path = self.create_tempfile("rows.txt", "label\tt\nno\tone\n").full_path
         settings = answer_settings.AnswerSettings(input_format="tsv")
-        rows, live = infer_run._rows(path, None, None, settings, True)
+        rows, live = infer_run._rows(path, None, settings, True)
         self.assertIsNone(live)
         self.assertEqual([(r.request.text, r.request.target) for r in rows], [("one", "no")])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of an inference run: from lines, from TSV, CSV and JSONL, or from a task of SeqIO.
+"""The rows of an inference run over text: lines, or TSV, CSV and JSONL. No TensorFlow.
 
 A row that cannot be read is a row with an error, so that the output has a record for each.
 """
@@ -9,7 +9,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from prompt_tuning.config import dataset_config
 from prompt_tuning.data import file_task, row_format, row_reader
@@ -120,26 +119,6 @@ def of_table(
             fields["prompt"] = row.prompt
         target = row.target if with_targets else None
         yield answers.InputRow(fields, requests.Request(row.text, row.prompt or None, None, target))
-
-
-def of_task(
-    config: dataset_config.DatasetConfig, vocabulary: Any, with_targets: bool
-) -> Iterator[answers.InputRow]:
-    """The `*_pretokenized` fields of a task's examples, in the task's order."""
-    from prompt_tuning.data import tasks  # Brings TensorFlow, which plain text does without.
-
-    task = tasks.from_config(config, vocabulary)
-    dataset = task.get_dataset(config.task_feature_lengths, config.split, shuffle=False)
-    for example in dataset.as_numpy_iterator():
-        fields = {
-            name: value.decode("utf-8")
-            for name, value in example.items()
-            if name.endswith("_pretokenized") and isinstance(value, bytes)
-        }
-        target = fields.get("targets_pretokenized") if with_targets else None
-        yield answers.InputRow(
-            fields, requests.Request(fields["inputs_pretokenized"], target=target)
-        )
 
 
 def _unreadable(line: int, problem: str, kind: str | None = None) -> answers.InputRow:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looking at a task, preparing a public one without the network, training on it, comparing prompts."""
 
+import json
 import pathlib
 
 from absl.testing import absltest
@@ -59,7 +60,28 @@ class TaskProgramsTest(absltest.TestCase):
         # The table is of the split that has labels, and not of the public test split.
         self.assertEqual(programs.summary(model_dir)["split"], "validation")
         self.assertEqual(programs.summary(model_dir)["task"], _TASK)
+        self._answer(model_dir, flags)
         self._compare(model_dir, flags)
+
+    def _answer(self, model_dir: pathlib.Path, flags: tuple[str, ...]) -> None:
+        """`infer` reads the task's own tokens and decodes what the run's last evaluation did.
+
+        The bundled model's inputs end without EOS, those of this task with one.
+        """
+        output = self.folder / "answers"
+        result = programs.run(
+            "infer", f"--model_dir={model_dir}", *flags, "--split=validation",
+            f"--output_dir={output}", folder=self.folder,
+        )  # fmt: skip
+        self.assertEqual(result.code, 0, result.stderr)
+        evaluated = model_dir / "inference_eval" / f"{_TASK}-{programs.FIRST_STEP + 2:06}.jsonl"
+        expected = [json.loads(line) for line in evaluated.read_text().splitlines()]
+        answered = (output / f"{_TASK}-predict.jsonl-00000-of-00001").read_text().splitlines()
+        records = [json.loads(line) for line in answered]
+        for record, other in zip(records, expected, strict=True):
+            for name in ("inputs_pretokenized", "targets_pretokenized"):
+                self.assertEqual(record["inputs"][name], other["input"][name])
+            self.assertEqual(record["prediction"], other["output"])
 
     def _compare(self, model_dir: pathlib.Path, flags: tuple[str, ...]) -> None:
         """Two prompts of the run on two tasks, in one command."""
