@@ -159,7 +159,6 @@ TABLE: tuple[FriendlyFlag, ...] = (
         "disadvantage.",
         "false",
         "LABEL_SCORES_PER_TOKEN",
-        programs=(TRAIN, EVALUATE),
     ),
     _flag(
         "prompts",

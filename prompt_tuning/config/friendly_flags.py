@@ -136,6 +136,19 @@ def check_files_are_read(entry_point: str, given: Mapping[str, Any]) -> None:
             )
 
 
+def check_prompts(given: Mapping[str, Any]) -> None:
+    """Prompts with names are all that an inference run has.
+
+    Raises:
+        ValueError: there is one without a name, too.
+    """
+    if given.get("prompt") and given.get("prompt_file"):
+        raise ValueError(
+            f"--prompt_file={given['prompt_file']} would not be used beside --prompt, whose names the "
+            "rows choose; give it a name: --prompt=NAME=PATH and perhaps --default_prompt=NAME"
+        )
+
+
 def bindings(
     entry_point: str, given: Mapping[str, Any], statements: gin_files.Statements
 ) -> list[str]:

@@ -173,6 +173,14 @@ class FriendlyFlagsTest(parameterized.TestCase):
             check("train", {name: value})
         check("train", {"task": "taskless_glue_sst2_v200", "label_words": ["a", "b"]})
 
+    def test_a_prompt_without_a_name_beside_those_with_one(self):
+        friendly_flags.check_prompts({"prompt": ["a=x"], "prompt_file": None})
+        friendly_flags.check_prompts({"prompt": [], "prompt_file": "x"})
+        with self.assertRaisesRegex(
+            ValueError, "--prompt_file=x would not be used.*--default_prom"
+        ):
+            friendly_flags.check_prompts({"prompt": ["a=x"], "prompt_file": "x"})
+
     @parameterized.parameters("nan", "inf", "-inf")
     def test_a_number_that_gin_cannot_spell(self, text):
         with self.assertRaisesRegex(ValueError, f"--learning_rate is {text}; it must be a finite"):

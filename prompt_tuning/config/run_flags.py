@@ -35,6 +35,8 @@ _CARRIED = (
     "skip_bad_rows",
 )
 _PATHS = ("initial_checkpoint", "vocabulary", "train_file", "validation_file", "test_file")
+# Who asks for these in infer wants texts, and not the run's labels ranked.
+_DECODING = ("num_decodes", "all_decodes", "temperature", "top_k", "top_p")
 # --base_model says what the others say.
 _MODEL_FLAGS = ("base_model", "initial_checkpoint", "model")
 
@@ -116,6 +118,8 @@ def carried(
             earlier.pop(name, None)
     elif given.get("model") or given.get("initial_checkpoint"):
         earlier.pop("base_model", None)
+    if any(given.get(name) is not None for name in _DECODING):
+        earlier.pop("label_words", None)
     result = dict(given)
     for name, value in earlier.items():
         if name in known and result.get(name) is None:

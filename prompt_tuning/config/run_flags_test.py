@@ -65,6 +65,13 @@ class RunFlagsTest(absltest.TestCase):
         self.assertEqual(carried["label_words"], ["a", "b"])
         self.assertNotIn("text_column", carried)
 
+    def test_flags_about_decoding_stand_instead_of_the_runs_labels(self):
+        self.kept(label_words=["a", "b"])
+        given = {"model_dir": self.folder, "label_words": None, "temperature": 0.0}
+        self.assertIsNone(run_flags.carried(given, KNOWN, None)["label_words"])
+        given["label_words"] = ["c", "d"]
+        self.assertEqual(run_flags.carried(given, KNOWN, None)["label_words"], ["c", "d"])
+
     def test_split_is_that_of_the_file_there_is(self):
         self.kept(validation_file="dev.tsv")
         self.assertEqual(

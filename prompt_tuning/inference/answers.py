@@ -35,6 +35,7 @@ class Manner:
       mode: T5X's: "predict" writes answers, "score" the log-likelihood of the rows' own targets,
         "predict_with_aux" answers with T5X's `aux`.
       labels: Answers are among these; empty decodes freely.
+      per_token: Labels are compared by their log-likelihood for each token.
       only_best: Search the tree of the labels for the likeliest, instead of scoring each.
       ensemble: Names of prompts that answer every row together; empty is the row's own.
 
@@ -44,6 +45,7 @@ class Manner:
 
     mode: str = PREDICT
     labels: Sequence[str] = ()
+    per_token: bool = False
     only_best: bool = False
     ensemble: Sequence[str] = ()
 
@@ -54,6 +56,12 @@ class Manner:
             raise ValueError(
                 "an ensemble answers freely or ranks labels; leave out --ensemble, or "
                 f"{'mode score' if self.mode == SCORE else '--label_file'}."
+            )
+        if self.per_token and self.only_best:
+            raise ValueError(
+                "the search for the likeliest label compares whole labels; leave out "
+                "--label_scores_per_token (LABEL_SCORES_PER_TOKEN), or give --label_words in place of "
+                "--label_file."
             )
 
 
@@ -88,7 +96,7 @@ def _stream(
     model: predictor.Predictor, manner: Manner, first: int
 ) -> tuple[Callable[[Iterable], Iterator], Callable[[Mapping, Any], writers.Record]]:
     """What answers requests, and what makes a record of fields and an answer."""
-    labels, prompts = manner.labels, manner.ensemble
+    labels, prompts, per_token = manner.labels, manner.ensemble, manner.per_token
     if manner.mode == SCORE:
         return model.score_targets_stream, writers.score_record
     if manner.only_best:
@@ -99,8 +107,11 @@ def _stream(
             return writers.label_record(fields, labels, scores)
 
         if prompts:
-            return lambda rows: ensemble.score_labels_stream(model, rows, labels, prompts), ranked
-        return lambda rows: model.score_labels_stream(rows, labels), ranked
+            return (
+                lambda rows: ensemble.score_labels_stream(model, rows, labels, prompts, per_token),
+                ranked,
+            )
+        return lambda rows: model.score_labels_stream(rows, labels, per_token), ranked
     decoded: Callable[[Mapping[str, Any], Any], writers.Record] = writers.prediction_record
     if manner.mode == PREDICT_WITH_AUX:
         decoded = _with_aux

@@ -53,6 +53,18 @@ class AnswersTest(parameterized.TestCase):
         for one, other in zip(ranked, best, strict=True):
             self.assertEqual(one.get("prediction"), other.get("prediction"))
 
+    @parameterized.parameters(((),), (("a", "b"),))
+    def test_labels_by_token(self, ensemble):
+        whole = self.records(labels=LABELS, ensemble=ensemble)
+        made = self.records(labels=LABELS, ensemble=ensemble, per_token=True)
+        for one, other in zip(whole, made, strict=True):
+            if "error" in one:
+                continue
+            for label, score in one["label_scores"].items():
+                self.assertAlmostEqual(other["label_scores"][label], score / (len(label) + 1), 5)
+            best = max(other["label_scores"], key=other["label_scores"].get)
+            self.assertEqual(other["prediction"], best)
+
     def test_scores_of_targets_are_the_models(self):
         targets = ["yes", "no", "maybe"]
         texts = ["some", "words", "here"]
@@ -99,6 +111,7 @@ class AnswersTest(parameterized.TestCase):
         ({"mode": "predcit"}, "'predcit'; accepted are predict, score"),
         ({"mode": "score", "ensemble": "ab"}, "leave out --ensemble, or mode score"),
         ({"only_best": True, "ensemble": "ab"}, "--label_file"),
+        ({"only_best": True, "per_token": True}, "compares whole labels.*--label_scores_per_token"),
     )
     def test_manners_that_make_no_sense(self, manner, message):
         with self.assertRaisesRegex(ValueError, message):

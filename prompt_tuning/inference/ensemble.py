@@ -41,12 +41,13 @@ def score_labels_stream(
     rows: Iterable[predictor.Row],
     labels: Sequence[str],
     prompts: Sequence[str],
+    per_token: bool = False,
 ) -> Iterator[np.ndarray | requests.RowError]:
     """The mean over the prompts of each label's log-probability, float32 `[C]` for each row.
 
     Arguments and errors are those of `predict_stream` and `Predictor.score_labels`.
     """
-    answers = model.score_labels_stream(_copies(rows, _checked(prompts)), labels)
+    answers = model.score_labels_stream(_copies(rows, _checked(prompts)), labels, per_token)
     return (
         _joined(group, lambda scores: np.mean(scores, axis=0, dtype=np.float32))
         for group in _groups(answers, len(prompts))

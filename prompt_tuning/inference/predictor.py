@@ -28,11 +28,13 @@ import numpy as np
 from flax import traverse_util
 
 from prompt_tuning.inference import length_batches, prompt_bank, requests, row_encoder
-from prompt_tuning.models import label_search, models, request_sampling
+from prompt_tuning.models import decoding_state, label_search, models, request_sampling
 from prompt_tuning.partitioning import partitioner
 
 LENGTH_BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 TARGET_BUCKETS = (4, 16, 64, 256)
+# Slots that a beam search could not fill score -1e7, or that divided by a brevity penalty.
+_NO_ANSWER = decoding_state.NEG_INF / 100
 
 Vocabulary = row_encoder.Vocabulary
 Request = requests.Request
@@ -101,7 +103,8 @@ class Predictor:
             the model's `decode_fn` is.
           seed: Of all random numbers.
           num_decodes: `K` of `predict`; None is the model's default.
-          return_all_decodes: Predictions hold all `K` answers; else the best one.
+          return_all_decodes: Predictions hold all `K` answers, or as many as the search found; else
+            the best one.
           report_bad_rows: A row without text, with more tokens than `inputs_length` or with a
             prompt that is not there gets a `RowError` for its answer. Else the first is answered
             like any other, the second is cut and the third ends everything with a ValueError.
@@ -181,16 +184,21 @@ class Predictor:
                 Prediction(self._vocabulary.decode(ids), float(score))
                 for ids, score in zip(tokens, scores, strict=True)
             ]
-            return dataclasses.replace(answers[-1], others=tuple(answers[-2::-1]))
+            others = (answer for answer in answers[-2::-1] if answer.score > _NO_ANSWER)
+            return dataclasses.replace(answers[-1], others=tuple(others))
 
         return self._map(rows, decode, read, first)
 
-    def score_labels(self, rows: Iterable[Row], labels: Sequence[str]) -> np.ndarray:
+    def score_labels(
+        self, rows: Iterable[Row], labels: Sequence[str], per_token: bool = False
+    ) -> np.ndarray:
         """Log-probability of each label as the answer to each row.
 
         Args:
           rows: `n` of them.
           labels: `C` candidates.
+          per_token: Divide by the label's number of tokens with EOS, so that long labels are not at
+            a disadvantage.
 
         Returns:
           float32 `[n, C]`: natural logarithms, summed over the tokens of `label_tokens`. NaN for
@@ -201,21 +209,23 @@ class Predictor:
         """
         scores = [
             np.full(len(labels), np.nan, np.float32) if isinstance(row, RowError) else row
-            for row in self.score_labels_stream(rows, labels)
+            for row in self.score_labels_stream(rows, labels, per_token)
         ]
         return np.stack(scores) if scores else np.zeros((0, len(labels)), np.float32)
 
     def score_labels_stream(
-        self, rows: Iterable[Row], labels: Sequence[str]
+        self, rows: Iterable[Row], labels: Sequence[str], per_token: bool = False
     ) -> Iterator[np.ndarray | RowError]:
         """As `score_labels`, a float32 `[C]` for each row, one window of rows at a time."""
         # Not a generator itself: labels are checked at the call, not at the first result.
         candidates = jnp.asarray(label_tokens(self._vocabulary, labels, self._targets_length))
+        counts = [len(self._vocabulary.encode(label)) + 1 for label in labels]
+        divisor = np.array(counts if per_token else 1, np.float32)
 
         def score(batch: _Batch) -> tuple[jax.Array, ...]:
             return (self._label_scores(self._params, batch.inputs, candidates, **batch.extra),)
 
-        return self._map(rows, score, lambda scores: scores)
+        return self._map(rows, score, lambda scores: scores / divisor)
 
     def choose_label(
         self, rows: Iterable[Row], labels: Sequence[str]

@@ -245,6 +245,13 @@ class DecodesTest(parameterized.TestCase):
             self.assertEqual(scores, sorted(scores, reverse=True))
             self.assertEqual((answer.text, single.others), (single.text, ()))
 
+    def test_places_that_a_search_cannot_fill_are_no_answers(self):
+        # Of one token there is one answer that ends, and all other beams stay empty.
+        options = {"num_decodes": 20, "return_all_decodes": True, "targets_length": 1}
+        for answer in make_predictor(**options).predict(self.texts):
+            self.assertEqual((answer.text, answer.others), ("", ()))
+            self.assertGreater(answer.score, -100)
+
     def test_num_decodes_must_be_positive(self):
         with self.assertRaisesRegex(ValueError, "num_decodes is 0"):
             make_predictor(num_decodes=0)

@@ -2,6 +2,7 @@
 """How an inference run answers: prompts by name, labels, search or sampling. Settings only."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from prompt_tuning.inference import predictor
@@ -65,6 +66,27 @@ class AnswerSettings:
             raise ValueError(
                 f"num_decodes is {self.num_decodes}; it must be at least 1: --num_decodes."
             )
+        if self.ensemble and self.return_all_decodes:
+            raise ValueError(
+                "an ensemble has one answer to a row, that of most prompts; leave out --all_decodes "
+                "(ALL_DECODES) or --ensemble."
+            )
+        self._check_sampling()
+
+    def _check_sampling(self) -> None:
+        for name, value, most, flag in (
+            ("temperature", self.temperature or 0.0, math.inf, "--temperature (TEMPERATURE)"),
+            ("top_k", self.topk, math.inf, "--top_k (TOP_K)"),
+            ("top_p", self.topp, 1.0, "--top_p (TOP_P)"),
+        ):
+            if not 0 <= value <= most:
+                accepted = "at least 0" if most == math.inf else f"from 0 to {most:g}"
+                raise ValueError(f"{name} is {value}; it must be {accepted}: {flag}.")
+        if self.topk and self.topp:
+            raise ValueError(
+                f"top_k is {self.topk} and top_p is {self.topp}; they exclude each other: leave out "
+                "--top_k (TOP_K) or --top_p (TOP_P)."
+            )
 
     @property
     def prompt_paths(self) -> dict[str, str]:
@@ -88,6 +110,18 @@ class AnswerSettings:
         """The name of the prompt of rows that name none, if there is one."""
         names = list(self.prompt_paths)
         return self.default_prompt or (names[0] if len(names) == 1 else None)
+
+    @property
+    def decoding_flags(self) -> list[str]:
+        """Which flags about decoding were given."""
+        given = {
+            "--num_decodes": self.num_decodes is not None,
+            "--all_decodes": self.return_all_decodes,
+            "--temperature": self.temperature is not None,
+            "--top_k": bool(self.topk),
+            "--top_p": bool(self.topp),
+        }
+        return [flag for flag, is_given in given.items() if is_given]
 
     @property
     def sampling(self) -> predictor.Sampling | None:

@@ -109,6 +109,7 @@ def infer(
     identity = {
         **loaded.identity,
         **{"mode": mode, "labels": list(manner.labels), "ensemble": list(manner.ensemble)},
+        "per_token": manner.per_token,
         "shard": [shard_id, num_shards],
     }
     sync_every = checkpoint_period * loaded.batch_size
@@ -136,10 +137,29 @@ def _check(input_file: str | None, output_file: str, shard_id: int, num_shards: 
             f"the output file {output_file} is for the answers to an input file; set --input_file, "
             "or --output_dir for those to a task."
         )
+    if input_file is not None and output_file != writers.STDOUT:
+        _check_output_file(input_file, output_file)
     if not 0 <= shard_id < num_shards:
         raise ValueError(
             f"the shard is {shard_id} of {num_shards}; accepted are 0 to {num_shards - 1}: "
             "--shard_id, --num_shards."
+        )
+
+
+def _check_output_file(input_file: str, path: str) -> None:
+    """Refuses what a complete file of answers must not take the place of."""
+    if not os.path.lexists(path):
+        return
+    # Links there, such as /dev/stdout, are what they stand for to whoever opens them only.
+    if not os.path.isfile(path) or os.path.dirname(os.path.abspath(path)) in ("/dev", "/dev/fd"):
+        raise ValueError(
+            f"{path} is no file, and the answers end in one that takes its place; name a file, or - "
+            "for standard output: --output_file (OUTPUT_FILE)."
+        )
+    if os.path.exists(input_file) and os.path.samefile(input_file, path):
+        raise ValueError(
+            f"the answers would take the place of their input {input_file}; name another file: "
+            "--output_file (OUTPUT_FILE)."
         )
 
 
@@ -171,7 +191,16 @@ def _manner(
     if settings.label_file is not None:
         labels = _read_labels(settings.label_file)
     ensemble = tuple(settings.prompt_paths) if settings.ensemble else ()
-    return answers.Manner(mode, labels, settings.label_file is not None, ensemble)
+    per_token = bool(labels and files and files.label_scores_per_token)
+    manner = answers.Manner(mode, labels, per_token, settings.label_file is not None, ensemble)
+    if settings.decoding_flags and (labels or mode == answers.SCORE):
+        raise ValueError(
+            f"{settings.decoding_flags[0]} is about decoding, and here "
+            f"{'labels are ranked' if labels else 'given targets are scored'}; leave out "
+            f"{settings.decoding_flags[0]}, or "
+            f"{'--label_words and --label_file' if labels else 'mode score'}."
+        )
+    return manner
 
 
 def _read_labels(path: str) -> tuple[str, ...]:

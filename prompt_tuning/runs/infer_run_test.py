@@ -36,6 +36,14 @@ class InferRunTest(parameterized.TestCase):
     def test_output_file_without_input_file(self):
         self.refused("out.jsonl is for the answers to an input file", output_file="out.jsonl")
 
+    @parameterized.parameters("/dev/null", "/dev/stdout", "/")
+    def test_output_that_is_no_file(self, path):
+        self.refused(f"{path} is no file, .*--output_file", input_file="-", output_file=path)
+
+    def test_output_in_place_of_the_input(self):
+        path = self.create_tempfile("rows.txt", "one\n").full_path
+        self.refused("take the place of their input", input_file=path, output_file=path)
+
     @parameterized.parameters((-1, 2), (2, 2))
     def test_shards(self, shard_id, num_shards):
         self.refused(
@@ -84,6 +92,13 @@ class InferRunTest(parameterized.TestCase):
     def test_table_whose_columns_do_not_fit(self):
         path = self.create_tempfile("rows.tsv", "one\ttwo\na\tb\n").full_path
         self.refused("which column is the text", input_file=path)
+
+    @parameterized.parameters(
+        ({"label_words": ("a", "b")}, {"temperature": 0.0}, "--temperature is about decoding"),
+        ({"mode": "score"}, {"num_decodes": 2}, "given targets are scored.*or mode score"),
+    )
+    def test_flags_without_effect(self, arguments, settings, message):
+        self.refused(message, settings=settings, input_file="-", **arguments)
 
     def test_labels_of_a_file(self):
         path = self.create_tempfile("labels", "yes\n\n no \n").full_path
