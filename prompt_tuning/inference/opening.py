@@ -8,8 +8,9 @@ for answer in predictor.predict([requests.Request("a fine film .", prompt="sst2"
     print(answer.text)
 """
 
+import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from data_ops import vocabulary as vocabularies
@@ -44,8 +45,8 @@ def open_predictor(
       base_model: a HuggingFace folder, the name of a model on the hub, or a T5X checkpoint.
       vocabulary: the SentencePiece model; a HuggingFace folder has its own.
       prompts: name to file, of any kind that `prompt_files.read_prompt` reads; an artifact must be
-        of this model and vocabulary. More may be added to `predictor.prompts` at any time, which
-        knows only their width.
+        of this model and vocabulary. `predictor.prompts.load` takes more at any time, and checks
+        them in the same way.
       extra_ids: sentinels behind the pieces of `vocabulary`; None is what a HuggingFace folder
         says, and T5's 100 otherwise.
       activation_dtype: "float32" or "bfloat16".
@@ -68,17 +69,18 @@ def open_predictor(
     words = vocabularies.SentencePieceVocabulary(os.fspath(file), extra_ids)
     config = network.T5Config(**described.t5_config_fields, dtype=activation_dtype)
     read = {name: prompt_files.read_prompt(path) for name, path in (prompts or {}).items()}
-    bank = prompt_bank.PromptBank(
-        config.emb_dim, max([max_prompt_length, *map(len, read.values())]), max(16, len(read))
-    )
-    for name, value in read.items():
-        bank.add(name, value)
     module = prompted_network.PromptedTransformer(config, prompt_factory=_no_prompt)
     leaves = base_checkpoint.open_base(base_model).target()
     params = t5x_format.read_arrays(
         {name: leaf for name, leaf in leaves.items() if "/prompt/" not in name}, "float32"
     )
-    _check_artifacts((prompts or {}).values(), params, words)
+    check = functools.partial(_check_artifact, fingerprint.fingerprint(params), words)
+    for path in (prompts or {}).values():
+        check(os.fspath(path))
+    longest = max([max_prompt_length, *map(len, read.values())])
+    bank = prompt_bank.PromptBank(config.emb_dim, longest, max(16, len(read)), check)
+    for name, value in read.items():
+        bank.add(name, value)
     options = {"prompt": next(iter(read)) if len(read) == 1 else None, **options}
     return predictor.Predictor(
         models.EncoderDecoderModel(module, words, words, None),
@@ -89,13 +91,9 @@ def open_predictor(
     )
 
 
-def _check_artifacts(
-    paths: Iterable[Path], params: Mapping[str, Any], words: vocabularies.SentencePieceVocabulary
-) -> None:
+def _check_artifact(base: str, words: vocabularies.SentencePieceVocabulary, path: str) -> None:
     """Refuses an artifact that belongs elsewhere; other files say nothing of themselves."""
-    artifacts = [os.fspath(path) for path in paths if prompt_artifact.is_artifact(path)]
-    base = fingerprint.fingerprint(params) if artifacts else ""
-    for path in artifacts:
+    if prompt_artifact.is_artifact(path):
         prompt_artifact.check(
             prompt_artifact.read(path).metadata,
             path,

@@ -68,6 +68,11 @@ class OpenPredictorTest(parameterized.TestCase):
     def test_an_artifact_of_another_is_refused(self, changes, pattern):
         with self.assertRaisesRegex(ValueError, f"a.tar was trained {pattern}"):
             self.open({"a": self.artifact(**changes), "b": self.path("b", 3)})
+        made = self.open({"b": self.path("b", 3)})
+        with self.assertRaisesRegex(ValueError, f"a.tar was trained {pattern}"):
+            made.prompts.load("a", self.artifact(**changes))
+        made.prompts.load("good", self.artifact())
+        self.assertEqual(made.prompts.names, ("b", "good"))
 
     def test_a_longer_prompt_makes_room(self):
         self.assertEqual(self.open({"a": self.path("a", 11)}).prompts.max_length, 11)

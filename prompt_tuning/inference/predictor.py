@@ -105,9 +105,10 @@ class Predictor:
           num_decodes: `K` of `predict`; None is the model's default.
           return_all_decodes: Predictions hold all `K` answers, or as many as the search found; else
             the best one.
-          report_bad_rows: A row without text, with more tokens than `inputs_length` or with a
-            prompt that is not there gets a `RowError` for its answer. Else the first is answered
-            like any other, the second is cut and the third ends everything with a ValueError.
+          report_bad_rows: A row without text, with more tokens than `inputs_length`, with half a
+            surrogate pair or with a prompt that is not there gets a `RowError` for its answer. Else
+            the first is answered like any other, the second is cut and the others end everything
+            with a ValueError.
           part: Where parameters and batches lie; None is one device. Of several processes, all must
             be asked the same, and all get all answers.
 
@@ -322,6 +323,12 @@ class Predictor:
         self, prompt: np.ndarray | jax.Array | str | None
     ) -> tuple[str | None, dict[str, jax.Array]]:
         """The name of the default prompt, and what the encoder gets if there is no bank."""
+        width = self._model.module.config.emb_dim
+        if self._prompts is not None and self._prompts.width != width:
+            raise ValueError(
+                f"the bank takes prompts of width {self._prompts.width}, and the model's width is "
+                f"{width}; make it with PromptBank(width={width})"
+            )
         if prompt is None:
             return None, {}
         if isinstance(prompt, str):
@@ -334,7 +341,6 @@ class Predictor:
                 "prompt is an array, but there is a bank of prompts too; add it to the bank and "
                 "give its name"
             )
-        width = self._model.module.config.emb_dim
         if prompt.ndim != 2 or prompt.shape[1] != width:
             raise ValueError(
                 f"the prompt has shape {tuple(prompt.shape)}, the model needs (P, {width}); "

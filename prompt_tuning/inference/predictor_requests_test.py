@@ -148,6 +148,7 @@ class MixedPromptsTest(parameterized.TestCase):
         ({"prompt": "sst"}, "no prompt 'sst' among the 0"),
         ({"prompt": "e", "prompts": make_bank}, "no prompt 'e' among the 4"),
         ({"prompt": np.zeros((2, H)), "prompts": make_bank}, "add it to the bank"),
+        ({"prompts": lambda: prompt_bank.PromptBank(H + 1)}, "of width 9, and the model's .* is 8"),
     )
     def test_prompts_that_do_not_fit(self, options, message):
         if "prompts" in options:

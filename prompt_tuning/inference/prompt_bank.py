@@ -14,7 +14,7 @@ import dataclasses
 import difflib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -75,13 +75,21 @@ class PromptTable:
 class PromptBank:
     """Named prompts of one model. Threads may use a bank while others change it."""
 
-    def __init__(self, width: int, max_length: int = 100, capacity: int = 16):
+    def __init__(
+        self,
+        width: int,
+        max_length: int = 100,
+        capacity: int = 16,
+        check_file: Callable[[str], None] | None = None,
+    ):
         """An empty bank; compiles the program that writes a slot.
 
         Args:
           width: `H` of the model.
           max_length: `P`; every row of a batch costs as much as a prompt of this length.
           capacity: `K`, slots to begin with; `K * P * H * 4` bytes of the device's memory.
+          check_file: Raises a ValueError for a file that `load` is not to take, such as an artifact
+            of another model, which the bank does not know.
 
         Raises:
           ValueError: A number is not positive.
@@ -89,6 +97,7 @@ class PromptBank:
         for name, value in (("width", width), ("max_length", max_length), ("capacity", capacity)):
             if value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
+        self._check_file = check_file or (lambda path: None)
         self._lock = threading.Lock()
         self._slots: dict[str, int] = {}
         self._values = jax.device_put(np.zeros((capacity, max_length, width), np.float32))
@@ -135,12 +144,11 @@ class PromptBank:
     def load(self, name: str, path: str | os.PathLike[str]) -> None:
         """Adds the prompt of a file, of any kind that `prompt_files.read_prompt` reads.
 
-        Not checked: which base model and vocabulary an artifact names; the bank knows neither.
-
         Raises:
           FileNotFoundError: Nothing is at `path`.
-          ValueError: It is no prompt, or as for `add`.
+          ValueError: It is no prompt, `check_file` refuses it, or as for `add`.
         """
+        self._check_file(os.fspath(path))
         self.add(name, prompt_files.read_prompt(path))
 
     def replace(self, name: str, prompt: np.ndarray | jax.Array) -> None:

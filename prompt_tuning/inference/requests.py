@@ -62,7 +62,7 @@ class RowError:
     """Why a row has no answer.
 
     Attributes:
-      kind: `EMPTY`, `TOO_LONG`, `UNKNOWN_PROMPT`, or `UNREADABLE` from whoever read the rows.
+      kind: `EMPTY`, `TOO_LONG`, `UNKNOWN_PROMPT` or `UNREADABLE`.
       message: For a person: what is wrong, what is accepted.
     """
 

@@ -159,8 +159,8 @@ class RowEncoder:
         table: prompt_bank.PromptTable | None,
         default_prompt: str | None,
     ) -> int | requests.RowError:
-        if self._report and request.tokens is None and not request.text.strip():
-            return requests.RowError(requests.EMPTY, "the row has no text")
+        if self._report and request.tokens is None and (error := _text_error(request.text)):
+            return error
         name = request.prompt or default_prompt
         if table is None:
             if name is None:
@@ -198,6 +198,21 @@ class RowEncoder:
             f"the text has {count} tokens, the limit is {self._length}; shorten it or raise "
             "`inputs_length`",
         )
+
+
+def _text_error(text: str) -> requests.RowError | None:
+    """What is wrong with a text alone."""
+    if not text.strip():
+        return requests.RowError(requests.EMPTY, "the row has no text")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        message = (
+            f"character {error.start} of the text is {text[error.start]!r}, half of a surrogate pair "
+            "and no character"
+        )
+        return requests.RowError(requests.UNREADABLE, message)
+    return None
 
 
 def _lengths(tokens: np.ndarray) -> np.ndarray:

@@ -65,6 +65,12 @@ class RowEncoderTest(parameterized.TestCase):
         (error,) = encode([Request("a", "sst2")]).errors.values()
         self.assertRegex(error.message, "'sst2', but no prompts")
 
+    def test_a_text_that_is_none_is_an_error_of_its_row(self):
+        encoded = encode(["ab", "a\ud800b", "c\0"])
+        np.testing.assert_array_equal(encoded.rows, [0, 2])
+        self.assertEqual(encoded.errors[1].kind, "unreadable")
+        self.assertIn("character 1 of the text is '\\ud800'", encoded.errors[1].message)
+
     def test_nothing_but_bad_rows(self):
         encoded = encode(["", "abcdefgh"])
         self.assertEqual(encoded.tokens.shape, (0, LENGTH))
