@@ -7,6 +7,7 @@ cannot be used arrives as a `BadRow` in its place, so that the caller decides wh
 stops everything.
 """
 
+import contextlib
 import csv
 import gzip
 import io
@@ -109,14 +110,23 @@ def read_rows(
     if kind in _ARROW_READERS:
         yield from _ARROW_READERS[kind](path, max_row_bytes)
         return
-    with open(path, "rb") as raw:
-        magic = raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)]
-        if not magic:
+    with open_bytes(path) as file:
+        if not file.peek(1):
             raise ValueError(f"{path} is empty; it needs at least one row.")
-        is_gzip = magic == _GZIP_MAGIC
-        file = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
+        yield from read_stream(file, kind, max_row_bytes, blank_rows)
+
+
+@contextlib.contextmanager
+def open_bytes(path: str) -> Iterator[io.BufferedReader]:
+    """The bytes of a file; gzip is recognised by content, whatever the name, and unpacked.
+
+    Raises:
+      ValueError: where it is read: the file is damaged gzip.
+    """
+    with open(path, "rb") as raw:
+        is_gzip = raw.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC
         try:
-            yield from read_stream(file, kind, max_row_bytes, blank_rows)
+            yield io.BufferedReader(gzip.GzipFile(fileobj=raw)) if is_gzip else raw
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path} is damaged gzip ({error}); compress it again.") from None
 
@@ -136,7 +146,7 @@ def read_stream(
       blank_rows: a blank line is a bad row too, and not skipped.
     """
     parse = {"tsv": _tsv_rows, "csv": _csv_rows, "jsonl": _jsonl_rows}[format]
-    for row in parse(_lines(stream, max_row_bytes), max_row_bytes):
+    for row in parse(text_lines(stream, max_row_bytes), max_row_bytes):
         if blank_rows or not (isinstance(row, BadRow) and row.is_blank):
             yield row
 
@@ -162,8 +172,13 @@ def _checked_format(path: str, given: str | None) -> str:
     return kind
 
 
-def _lines(file: ByteLines, max_row_bytes: int) -> Iterator[tuple[int, str] | BadRow]:
-    """Yields (line number, text with its line end), or a bad row where a line is not UTF-8 text."""
+def text_lines(
+    file: ByteLines, max_row_bytes: int = MAX_ROW_BYTES
+) -> Iterator[tuple[int, str] | BadRow]:
+    """Yields (line number, text with its line end), or a bad row where a line is no text or too long.
+
+    Text is UTF-8 without NUL; a leading byte order mark is dropped.
+    """
     offset, number = 0, 0
     while data := file.readline(max_row_bytes + 1):
         number += 1

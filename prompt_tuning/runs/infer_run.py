@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from prompt_tuning.config import checkpoint_config, dataset_config
+from prompt_tuning.data import row_reader
 from prompt_tuning.inference import answers, writers
 from prompt_tuning.runs import (
     answer_output,
@@ -243,7 +244,7 @@ def _rows(
     live = live_input.LiveInput(sys.stdin.buffer) if input_file == input_rows.STDIN else None
     kind = settings.input_format
     if kind is None and live is not None:
-        kind = input_rows.sniffed(live.peek_line(), files)
+        kind = input_rows.sniffed(live.peek_line(row_reader.MAX_ROW_BYTES), files)
     if kind is None and not input_rows.is_table(input_file):
         kind = input_rows.LINES
     if kind != input_rows.LINES:
@@ -263,7 +264,7 @@ def _rows(
 
 
 def _lines_of_file(path: str) -> Iterator[answers.InputRow]:
-    with open(path, "rb") as lines:
+    with row_reader.open_bytes(path) as lines:
         yield from input_rows.of_lines(lines)
 
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import gzip
 import io
 import sys
 from unittest import mock
@@ -81,6 +82,11 @@ class InferRunTest(parameterized.TestCase):
         rows, live = infer_run._rows(path, None, settings, True)
         self.assertIsNone(live)
         self.assertEqual([(r.request.text, r.request.target) for r in rows], [("one", "no")])
+
+    def test_lines_of_a_compressed_file(self):
+        path = self.create_tempfile("lines.txt.gz", gzip.compress(b"one\ntwo\n"), "wb").full_path
+        rows, _ = infer_run._rows(path, None, answer_settings.AnswerSettings(), False)
+        self.assertEqual([row.request.text for row in rows], ["one", "two"])
 
     def test_lines_name_no_prompt(self):
         settings = {"prompts": ["a=x", "b=y"]}

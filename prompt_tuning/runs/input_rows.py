@@ -8,7 +8,7 @@ import csv
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from prompt_tuning.config import dataset_config
 from prompt_tuning.data import file_task, row_format, row_reader
@@ -64,14 +64,13 @@ def _is_header(cells: list[str], columns: dataset_config.FileTask) -> bool:
     return wanted <= set(cells)
 
 
-def of_lines(lines: Iterable[bytes]) -> Iterator[answers.InputRow]:
-    """Each line of UTF-8 text is a row; a byte order mark is dropped."""
-    for number, line in enumerate(lines, start=1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            yield _unreadable(number, f"byte {error.start} of the line is not UTF-8 text")
+def of_lines(stream: row_reader.ByteLines) -> Iterator[answers.InputRow]:
+    """Each line of a stream of UTF-8 text is a row; a byte order mark is dropped."""
+    for line in row_reader.text_lines(stream):
+        if isinstance(line, row_reader.BadRow):
+            yield _unreadable(line.line, line.problem)
             continue
+        text = line[1].rstrip("\r\n")
         yield answers.InputRow({"inputs_pretokenized": text}, requests.Request(text))
 
 

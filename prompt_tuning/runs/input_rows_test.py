@@ -21,17 +21,21 @@ class InputRowsTest(parameterized.TestCase):
         return [row.request.text for row in rows]
 
     def test_lines_are_texts(self):
-        lines = [b"\xef\xbb\xbfone\n", b"\n", b" two \r\n", b"last"]
-        rows = list(input_rows.of_lines(lines))
+        lines = b"\xef\xbb\xbfone\n\n two \r\nlast"
+        rows = list(input_rows.of_lines(io.BytesIO(lines)))
         self.assertEqual(self.texts(rows), ["one", "", " two ", "last"])
         self.assertEqual(rows[0].fields, {"inputs_pretokenized": "one"})
 
     def test_a_line_that_is_no_text_is_an_error_of_its_row(self):
-        rows = list(input_rows.of_lines([b"one\n", b"\xff\n", b"two\n"]))
-        error = rows[1].request
-        self.assertEqual((error.kind, rows[1].fields), (requests.UNREADABLE, {"line": 2}))
-        self.assertIn("line 2: byte 0 of the line is not UTF-8", error.message)
-        self.assertEqual(rows[2].request.text, "two")
+        long = b"x" * (2 << 20)
+        lines = b"\n".join([b"one", b"\xff", b"a\0b", long, b"two"])
+        rows = list(input_rows.of_lines(io.BytesIO(lines)))
+        errors = [row.request for row in rows[1:4]]
+        self.assertEqual([row.fields for row in rows[1:4]], [{"line": n} for n in (2, 3, 4)])
+        self.assertEqual({error.kind for error in errors}, {requests.UNREADABLE})
+        for error, said in zip(errors, ("is not UTF-8", "is NUL", "longer than"), strict=True):
+            self.assertIn(said, error.message)
+        self.assertEqual((rows[0].request.text, rows[4].request.text), ("one", "two"))
 
     @parameterized.parameters(
         ("rows.tsv", "text\nfirst\nsecond\n"),

@@ -46,15 +46,11 @@ class LiveInput:
         del self._buffer[:end]
         return line
 
-    def peek_line(self) -> bytes:
-        """The line that `readline` will give next, or b"" at the end; waits for it."""
-        line = self.readline()
+    def peek_line(self, limit: int = -1) -> bytes:
+        """What `readline` will give next, or b"" at the end; waits for it."""
+        line = self.readline(limit)
         self._buffer[:0] = line
         return line
-
-    def __iter__(self) -> Iterator[bytes]:
-        while line := self.readline():
-            yield line
 
     def would_wait(self) -> bool:
         """Whether `readline` would have to wait for whoever writes."""
