@@ -174,6 +174,11 @@ def from_config(
     return _user_task(files, vocabulary)
 
 
+def members(task: seqio.Task | seqio.Mixture) -> list[seqio.Task]:
+    """The tasks of a mixture, those of its mixtures too; of a task, itself."""
+    return seqio.get_subtasks(task)
+
+
 # What the task over the user's files was registered for, and the task.
 _user_tasks: dict[str, tuple[Any, seqio.Task]] = {}
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import seqio
 
 from prompt_tuning.config import dataset_config
 from prompt_tuning.data import cached_task, tasks
@@ -35,7 +34,7 @@ def of_tasks(
     named = tasks.from_config(config, vocabulary)
     if config.use_cached:
         cached_task.check(named, config.split)
-    members = seqio.get_subtasks(named)
+    members = tasks.members(named)
     having = [task for task in members if config.split in task.splits]
     if not having:
         splits = sorted({split for task in members for split in task.splits})
@@ -48,7 +47,7 @@ def of_tasks(
     return {task.name: _rows(task, config, with_targets) for task in having}
 
 
-def _check(task: seqio.Task, vocabulary: Any, with_targets: bool) -> None:
+def _check(task: Any, vocabulary: Any, with_targets: bool) -> None:
     for name in ("inputs", "targets") if with_targets else ("inputs",):
         feature = task.output_features.get(name)
         if feature is None or feature.rank != 1:
@@ -65,7 +64,7 @@ def _check(task: seqio.Task, vocabulary: Any, with_targets: bool) -> None:
 
 
 def _rows(
-    task: seqio.Task, config: dataset_config.DatasetConfig, with_targets: bool
+    task: Any, config: dataset_config.DatasetConfig, with_targets: bool
 ) -> Iterator[answers.InputRow]:
     dataset = task.get_dataset(
         config.task_feature_lengths,

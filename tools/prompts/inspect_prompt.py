@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shows what is inside trained prompts: which pieces they are near, how long, how far they went.
 
-  tools/bazel run //tools/prompts:inspect_prompt -- \\
-    --prompt=sst2=/prompts/sst2.npy --prompt=mrpc=/runs/mrpc \\
-    --checkpoint_dir=/models/t5_1_1_base/checkpoint_1100000 \\
-    --vocabulary=/models/sentencepiece.model --extra_ids=100 --html=/tmp/prompts.html
+  tools/bazel run //tools:inspect_prompt -- --base_model=flan-t5-base \\
+    --prompt=sst2=/prompts/sst2.npy --prompt=mrpc=/runs/mrpc --html=/tmp/prompts.html \\
+    --initial=mrpc=/runs/mrpc/numpy_checkpoints/checkpoint_0
 
-A prompt is an npy file, a model directory or a T5X checkpoint. --embedding_file takes the place of
---checkpoint_dir if only the table of the model is at hand. Prompts rarely lie close to a piece, and
-their nearest pieces are a hint at most (Lester et al. 2021, section 7).
+  tools/bazel run //tools:inspect_prompt -- --prompt=sst2=/prompts/sst2.npy \\
+    --checkpoint_dir=/models/t5_1_1_base/checkpoint_1100000 \\
+    --vocabulary=/models/sentencepiece.model --extra_ids=100
+
+A prompt is an npy file, the folder of a run, one of its numpy checkpoints, a T5X checkpoint, a PEFT
+adapter or a prompt artifact; the first numpy checkpoint of a run is what it began with.
+--embedding_file takes the place of the model if only its table is at hand. Prompts rarely lie close
+to a piece, and their nearest pieces are a hint at most (Lester et al. 2021, section 7).
 """
 
 import dataclasses
@@ -21,7 +25,7 @@ import rich.table
 from absl import app, flags
 
 from data_ops import vocabulary
-from prompt_tuning.checkpoints import paths, prompt_files, t5x_format
+from prompt_tuning.checkpoints import base_checkpoint, paths, prompt_files
 from prompt_tuning.prompts import prompt_geometry
 from tools.checkpoints import command_line, variables
 from tools.prompts import prompt_page
@@ -30,13 +34,20 @@ PROMPT = flags.DEFINE_multi_string("prompt", None, "NAME=PATH of a prompt; may b
 INITIAL = flags.DEFINE_multi_string(
     "initial", [], "NAME=PATH of the value that the prompt NAME began from; may be repeated."
 )
+BASE_MODEL = flags.DEFINE_string(
+    "base_model",
+    None,
+    "HuggingFace folder or hub name of the frozen model, for its embedding and its vocabulary.",
+)
 CHECKPOINT_DIR = flags.DEFINE_string(
     "checkpoint_dir", None, "T5X checkpoint of the frozen model, for its embedding."
 )
 EMBEDDING_FILE = flags.DEFINE_string(
-    "embedding_file", None, "An npy file of the embedding [V, H], instead of --checkpoint_dir."
+    "embedding_file", None, "An npy file of the embedding [V, H], instead of a model."
 )
-VOCABULARY = flags.DEFINE_string("vocabulary", None, "The SentencePiece model.")
+VOCABULARY = flags.DEFINE_string(
+    "vocabulary", None, "The SentencePiece model; --base_model has its own."
+)
 EXTRA_IDS = flags.DEFINE_integer("extra_ids", 0, "Sentinels behind the pieces of the model.")
 NEAREST = flags.DEFINE_integer("nearest", 5, "Pieces to show for each position.", lower_bound=1)
 HTML = flags.DEFINE_string("html", None, "Also write a page with plots here.")
@@ -55,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
             f"--initial names {', '.join(unknown)}, which is no prompt; --prompt has "
             f"{', '.join(prompts)}."
         )
-    pieces = vocabulary.SentencePieceVocabulary(command_line.required(VOCABULARY), EXTRA_IDS.value)
+    pieces = _vocabulary()
     # Rows behind the vocabulary are padding of the table and stand for no piece.
     embedding = _embedding()[: pieces.vocab_size]
     measured = []
@@ -92,14 +103,25 @@ def _read_all(values: Sequence[str], flag: str) -> dict[str, np.ndarray]:
     return prompts
 
 
+def _vocabulary() -> vocabulary.SentencePieceVocabulary:
+    if VOCABULARY.value is None and BASE_MODEL.value is not None:
+        found = base_checkpoint.describe(BASE_MODEL.value)
+        if found.vocabulary_file:
+            return vocabulary.SentencePieceVocabulary(found.vocabulary_file, found.extra_ids)
+    return vocabulary.SentencePieceVocabulary(command_line.required(VOCABULARY), EXTRA_IDS.value)
+
+
 def _embedding() -> np.ndarray:
-    folder, file = CHECKPOINT_DIR.value, EMBEDDING_FILE.value
-    if folder is None and file is not None:
-        return prompt_files.read_prompt(file)  # As large an array of its kind.
-    if folder is None or file is not None:
-        raise ValueError("Give one of --checkpoint_dir and --embedding_file.")
-    checkpoint = t5x_format.open_checkpoint(folder)
-    return variables.find_variable(checkpoint, _EMBEDDING, "checkpoint_dir").get("float32")
+    given = [
+        flag for flag in (BASE_MODEL, CHECKPOINT_DIR, EMBEDDING_FILE) if flag.value is not None
+    ]
+    if len(given) != 1:
+        raise ValueError("Give one of --base_model, --checkpoint_dir and --embedding_file.")
+    (flag,) = given
+    if flag is EMBEDDING_FILE:
+        return prompt_files.read_prompt(flag.value)  # As large an array of its kind.
+    checkpoint = base_checkpoint.open_base(flag.value)
+    return variables.find_variable(checkpoint, _EMBEDDING, flag.name).get("float32")
 
 
 def _print(
@@ -116,9 +138,10 @@ def _print(
     console.print(f"median norm of the vocabulary: {vocabulary_norm:.3g}")
     if len(measured) > 1:
         for caption, values in similarities.items():
-            table = rich.table.Table("", *(p.name for p in measured), title=caption)
-            for prompt, row in zip(measured, values, strict=True):
-                table.add_row(prompt.name, *(f"{value:.3f}" for value in row))
+            names = [rich.markup.escape(prompt.name) for prompt in measured]
+            table = rich.table.Table("", *names, title=caption)
+            for name, row in zip(names, values, strict=True):
+                table.add_row(name, *(f"{value:.3f}" for value in row))
             console.print(table)
 
 
@@ -126,7 +149,7 @@ def _table(prompt: prompt_page.MeasuredPrompt) -> rich.table.Table:
     geometry = dataclasses.asdict(prompt.geometry)
     shown = {"norms": "norm", "drift": "drift", "kept": "cosine with start"}
     columns = {shown[name]: geometry[name] for name in shown if geometry[name] is not None}
-    table = rich.table.Table(title=prompt.name)
+    table = rich.table.Table(title=rich.markup.escape(prompt.name))
     for heading in ("position", *columns):
         table.add_column(heading, justify="right")
     table.add_column("nearest pieces (cosine)")
@@ -141,5 +164,5 @@ def _table(prompt: prompt_page.MeasuredPrompt) -> rich.table.Table:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["prompt", "vocabulary"])
+    flags.mark_flags_as_required(["prompt"])
     command_line.run(main)

@@ -8,7 +8,7 @@ import numpy as np
 import sentencepiece
 from absl.testing import absltest, flagsaver, parameterized
 
-from prompt_tuning.checkpoints import t5x_format
+from prompt_tuning.checkpoints import t5x_format, toy_t5
 from tools.checkpoints import command_line
 from tools.prompts import inspect_prompt
 
@@ -62,6 +62,7 @@ class InspectPromptTest(parameterized.TestCase):
         defaults = {
             "prompt": [f"first={self.path('first.npy')}"],
             "initial": [],
+            "base_model": None,
             "checkpoint_dir": self.root,
             "embedding_file": None,
             "vocabulary": self.path("vocabulary"),
@@ -113,11 +114,41 @@ class InspectPromptTest(parameterized.TestCase):
         )
         self.assertEqual((status, out), (0, expected))
 
+    def test_a_huggingface_folder_has_its_vocabulary(self):
+        arrays = toy_t5.parameters()
+        folder = self.path("t5")
+        toy_t5.write_folder(folder, {"model.safetensors": toy_t5.tensors(arrays)})
+        with open(os.path.join(folder, "spiece.model"), "wb") as stream:
+            stream.write(self.model)
+        np.save(self.path("toy.npy"), 3 * arrays["token_embedder/embedding"][[7, 4]])
+        status, out, err = self.inspect(
+            prompt=[f"[/toy]={self.path('toy.npy')}"],
+            base_model=folder,
+            checkpoint_dir=None,
+            vocabulary=None,
+        )
+        self.assertEqual(status, 0, err)
+        self.assertIn("[/toy]", out)
+        rows = [line for line in out.splitlines() if re.match(r"│\s+\d", line)]
+        for row, i in zip(rows, [7, 4], strict=True):
+            self.assertIn(f"{self.pieces.id_to_piece(i)} 1.00", row)
+
+    def test_similarity_of_a_prompt_and_itself(self):
+        same = [f"{name}={self.path('first.npy')}" for name in "ab"]
+        _, out, _ = self.inspect(prompt=[*same, f"c={self.path('second.npy')}"])
+        table = out[out.index("Cosine of the mean") : out.index("Mean cosine")]
+        means = [self.prompt.mean(axis=0), self.embedding[self.ids].mean(axis=0)]
+        other = means[0] @ means[1] / np.prod(np.linalg.norm(means, axis=1))
+        cells = [re.findall(r"-?\d\.\d{3}", line) for line in table.splitlines()]
+        expected = ["1.000", "1.000", f"{other:.3f}"]
+        self.assertEqual([row for row in cells if row][:2], [expected, expected])
+
     @parameterized.parameters(
         ({"prompt": ["first"]}, "--prompt=first is not usable; accepted is NAME=PATH"),
         ({"prompt": ["a=/no/such/file"]}, "/no/such/file"),
         ({"initial": ["other=first.npy"]}, "other, which is no prompt"),
-        ({"checkpoint_dir": None}, "one of --checkpoint_dir and --embedding_file"),
+        ({"checkpoint_dir": None}, "one of --base_model, --checkpoint_dir and --embedding_file"),
+        ({"base_model": "x"}, "one of --base_model, --checkpoint_dir and --embedding_file"),
         ({"vocabulary": "/no/model"}, "/no/model"),
         ({"nearest": 10_000}, "10000 neighbours.*--nearest"),
     )
