@@ -118,9 +118,10 @@ def _embedding() -> np.ndarray:
     if len(given) != 1:
         raise ValueError("Give one of --base_model, --checkpoint_dir and --embedding_file.")
     (flag,) = given
+    path = command_line.required(flag)
     if flag is EMBEDDING_FILE:
-        return prompt_files.read_prompt(flag.value)  # As large an array of its kind.
-    checkpoint = base_checkpoint.open_base(flag.value)
+        return prompt_files.read_prompt(path)  # As large an array of its kind.
+    checkpoint = base_checkpoint.open_base(path)
     return variables.find_variable(checkpoint, _EMBEDDING, flag.name).get("float32")
 
 
