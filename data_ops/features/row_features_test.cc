@@ -2,6 +2,8 @@
 
 #include "data_ops/features/row_features.h"
 
+#include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "data_ops/features/padded_row.h"
@@ -46,6 +48,29 @@ TEST(PaddingIsWhole) {
     expected.resize(row.size(), 9);
     CHECK_EQ(row, expected);
   }
+}
+
+// Rows of whole lines, stored past the cache, are the same rows: every number
+// of ids around the borders of lines, and the width itself.
+TEST(StreamedRowsAreTheSame) {
+  Ids ids(50);
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = 100 + static_cast<int>(i);
+  alignas(64) int32_t streamed[48 + 1], plain[48 + 1];
+  for (const PaddedLayout& layout :
+       {PaddedLayout{16, 3, 1}, PaddedLayout{16, 3, {}}, PaddedLayout{48, 0, 1},
+        PaddedLayout{48, -7, {}}}) {
+    CHECK(CanStream(layout, streamed));
+    for (size_t count = 0; count <= ids.size(); ++count) {
+      std::fill(std::begin(streamed), std::end(streamed), 9);
+      std::fill(std::begin(plain), std::end(plain), 9);
+      CHECK_EQ(StreamPaddedRow(ids.data(), count, layout, streamed),
+               WritePaddedRow(ids.data(), count, layout, plain));
+      FinishStreaming();
+      CHECK(std::equal(std::begin(streamed), std::end(streamed), plain));
+    }
+  }
+  CHECK(!CanStream({40, 0, 1}, streamed));
+  CHECK(!CanStream({16, 0, 1}, streamed + 1));
 }
 
 TEST(TheDecoderReadsWhatCameBefore) {

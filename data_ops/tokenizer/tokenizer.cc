@@ -24,6 +24,9 @@ constexpr size_t kMinCostPerThread = size_t{1} << 14;
 // Padded rows are written a few kilobytes of text at a time, while their ids
 // are still in the processor's cache.
 constexpr size_t kPaddedStepBytes = size_t{1} << 13;
+// Padded rows of this size together no longer leave room in the second-level
+// cache for the words that are remembered.
+constexpr size_t kStreamBytes = size_t{1} << 20;
 
 Status CheckOptions(const TokenizerOptions& options) {
   if (options.num_threads < 0) {
@@ -229,6 +232,9 @@ Status Tokenizer::EncodePadded(const Texts& texts, const PaddedLayout& layout,
   if (checked.ok()) checked = CheckTexts(texts);
   if (!checked.ok()) return checked;
   const size_t length = static_cast<size_t>(layout.length);
+  const bool stream = CanStream(layout, ids) &&
+                      texts.size() * length * sizeof(*ids) >= kStreamBytes;
+  const auto write_row = stream ? StreamPaddedRow : WritePaddedRow;
   return RunParts(
       BordersByBytes(texts), [&](size_t, size_t begin, size_t end) -> Status {
         const Lease worker(this);
@@ -246,7 +252,7 @@ Status Tokenizer::EncodePadded(const Texts& texts, const PaddedLayout& layout,
           if (!status.ok()) return status;
           int64_t from = 0;
           for (const int64_t to : worker->ends) {
-            const int32_t written = WritePaddedRow(
+            const int32_t written = write_row(
                 worker->ids.data() + from, static_cast<size_t>(to - from),
                 layout, ids + begin * length);
             if (lengths != nullptr) lengths[begin] = written;
@@ -254,6 +260,7 @@ Status Tokenizer::EncodePadded(const Texts& texts, const PaddedLayout& layout,
             ++begin;
           }
         }
+        if (stream) FinishStreaming();
         return Status();
       });
 }
