@@ -173,8 +173,8 @@ StatusOr<InputsAndTargets> CorruptSpans(const RaggedView& rows,
   });
   const auto borders = BalancedBorders(rows.rows, threads, kMinIdsPerThread,
                                        [&](size_t i) { return rows.size(i); });
-  Status status = RunParts(borders, [&](size_t, size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i) {
+  Status status = RunParts(borders, threads, [&](const Part& part) {
+    for (size_t i = part.begin; i < part.end; ++i) {
       const size_t length = rows.size(i);
       CorruptRow(
           rows.row(i), length,

@@ -20,7 +20,7 @@ namespace {
 constexpr size_t kTextCost = 32;
 // About a tenth of a millisecond of encoding; waking a thread takes a tenth of
 // that.
-constexpr size_t kMinCostPerThread = size_t{1} << 14;
+constexpr size_t kMinCostPerPart = size_t{1} << 14;
 // Padded rows are written a few kilobytes of text at a time, while their ids
 // are still in the processor's cache.
 constexpr size_t kPaddedStepBytes = size_t{1} << 13;
@@ -158,12 +158,16 @@ StatusOr<std::unique_ptr<RowEncoder>> Tokenizer::NewEncoder() const {
   return encoder;
 }
 
+size_t Tokenizer::Threads() const {
+  if (options_.num_threads > 0) {
+    return static_cast<size_t>(options_.num_threads);
+  }
+  return std::max<size_t>(1, std::thread::hardware_concurrency());
+}
+
 std::vector<size_t> Tokenizer::BordersByBytes(const Texts& texts) const {
-  const size_t threads =
-      options_.num_threads > 0
-          ? static_cast<size_t>(options_.num_threads)
-          : std::max<size_t>(1, std::thread::hardware_concurrency());
-  return BalancedBorders(texts.size(), threads, kMinCostPerThread,
+  const size_t parts = Threads() > 1 ? Threads() * kPartsPerThread : 1;
+  return BalancedBorders(texts.size(), parts, kMinCostPerPart,
                          [&](size_t i) { return texts[i].size() + kTextCost; });
 }
 
@@ -182,25 +186,37 @@ StatusOr<RaggedIds> Tokenizer::EncodeBatch(const Texts& texts) const {
   if (Status status = CheckTexts(texts); !status.ok()) return status;
   const std::vector<size_t> borders = BordersByBytes(texts);
   const size_t parts = borders.size() - 1;
-  std::vector<std::unique_ptr<Lease>> workers(parts);
+  size_t bytes = 0;
+  for (const std::string_view text : texts) bytes += text.size();
+
+  // Where in the memory of which worker the ids of a part are.
+  struct Encoded {
+    const Lease* worker;
+    size_t ids_begin, ids_end, ends_begin;
+  };
+  std::vector<Encoded> encoded(parts);
+  std::vector<std::unique_ptr<Lease>> workers(std::min(Threads(), parts));
   Status status =
-      RunParts(borders, [&](size_t part, size_t begin, size_t end) -> Status {
-        workers[part] = std::make_unique<Lease>(this);
-        const Lease& worker = *workers[part];
+      RunParts(borders, workers.size(), [&](const Part& part) -> Status {
+        std::unique_ptr<Lease>& lease = workers[part.thread];
+        if (lease == nullptr) lease = std::make_unique<Lease>(this);
+        const Lease& worker = *lease;
         if (!worker.status().ok()) return worker.status();
+        IdBuffer* ids = &worker->ids;
         // Rarely has a token less than two bytes; if it has, the room grows.
-        size_t bytes = 0;
-        for (size_t i = begin; i < end; ++i) bytes += texts[i].size();
-        worker->ids.Reserve(bytes / 2);
-        worker->ends.reserve(end - begin);
-        return worker->encoder->Encode(&texts[begin], end - begin, SIZE_MAX,
-                                       &worker->ids, &worker->ends);
+        if (ids->size() == 0) ids->Reserve(bytes / 2);
+        const size_t first = ids->size(), first_end = worker->ends.size();
+        Status done = worker->encoder->Encode(&texts[part.begin],
+                                              part.end - part.begin, SIZE_MAX,
+                                              ids, &worker->ends);
+        encoded[part.index] = {lease.get(), first, ids->size(), first_end};
+        return done;
       });
   if (!status.ok()) return status;
 
   std::vector<size_t> offsets = {0};
-  for (const auto& worker : workers) {
-    offsets.push_back(offsets.back() + (*worker)->ids.size());
+  for (const Encoded& part : encoded) {
+    offsets.push_back(offsets.back() + part.ids_end - part.ids_begin);
   }
   RaggedIds all;
   // One part is handed over as it is; more are put together.
@@ -211,15 +227,20 @@ StatusOr<RaggedIds> Tokenizer::EncodeBatch(const Texts& texts) const {
   }
   all.row_splits = LargeArray<int64_t>(texts.size() + 1);
   all.row_splits.values[0] = 0;
-  status = RunParts(borders, [&](size_t part, size_t begin, size_t) -> Status {
-    const Lease& worker = *workers[part];
+  status = RunParts(borders, workers.size(), [&](const Part& part) -> Status {
+    const Encoded& from = encoded[part.index];
+    const Lease& worker = *from.worker;
+    const size_t offset = offsets[part.index];
     if (parts > 1) {
-      std::copy_n(worker->ids.data(), worker->ids.size(),
-                  all.values.begin() + offsets[part]);
+      std::copy_n(worker->ids.data() + from.ids_begin,
+                  from.ids_end - from.ids_begin, all.values.begin() + offset);
     }
-    int64_t* splits = all.row_splits.begin() + begin + 1;
-    const auto base = static_cast<int64_t>(offsets[part]);
-    for (const int64_t end : worker->ends) *splits++ = base + end;
+    const auto shift = static_cast<int64_t>(offset) -
+                       static_cast<int64_t>(from.ids_begin);
+    const int64_t* const ends = worker->ends.data() + from.ends_begin;
+    std::transform(ends, ends + (part.end - part.begin),
+                   all.row_splits.begin() + part.begin + 1,
+                   [&](int64_t end) { return end + shift; });
     return Status();
   });
   if (!status.ok()) return status;
@@ -236,12 +257,13 @@ Status Tokenizer::EncodePadded(const Texts& texts, const PaddedLayout& layout,
                       texts.size() * length * sizeof(*ids) >= kStreamBytes;
   const auto write_row = stream ? StreamPaddedRow : WritePaddedRow;
   return RunParts(
-      BordersByBytes(texts), [&](size_t, size_t begin, size_t end) -> Status {
+      BordersByBytes(texts), Threads(), [&](const Part& part) -> Status {
         const Lease worker(this);
         if (!worker.status().ok()) return worker.status();
-        while (begin < end) {
+        size_t begin = part.begin;
+        while (begin < part.end) {
           size_t next = begin;
-          for (size_t bytes = 0; next < end && bytes < kPaddedStepBytes;) {
+          for (size_t bytes = 0; next < part.end && bytes < kPaddedStepBytes;) {
             bytes += texts[next++].size() + kTextCost;
           }
           worker->ids.clear();

@@ -108,6 +108,7 @@ class Tokenizer {
 
   StatusOr<std::unique_ptr<RowEncoder>> NewEncoder() const;
   StatusOr<std::unique_ptr<RowEncoder>> NewReference() const;
+  size_t Threads() const;
   std::vector<size_t> BordersByBytes(const Texts& texts) const;
   Status CheckIds(const int32_t* ids, size_t count) const;
 

@@ -3,6 +3,7 @@
 #include "data_ops/tokenizer/work_split.h"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <new>
 #include <string>
@@ -50,18 +51,17 @@ Status CallGuarded(const std::function<Status()>& call) {
 
 }  // namespace
 
-Status RunParts(const std::vector<size_t>& borders,
-                const std::function<Status(size_t, size_t, size_t)>& body) {
+Status RunParts(const std::vector<size_t>& borders, size_t threads,
+                const std::function<Status(const Part&)>& body) {
   const size_t parts = borders.size() - 1;
-  if (parts == 0) return Status();
   std::vector<Status> statuses(parts);
-  const auto run = [&](size_t part) {
-    statuses[part] = CallGuarded(
-        [&] { return body(part, borders[part], borders[part + 1]); });
-  };
-
-  ThreadPool::Get().Run(parts, run);
-
+  std::atomic<size_t> next = 0;
+  ThreadPool::Get().Run(std::min(threads, parts), [&](size_t thread) {
+    for (size_t i = next++; i < parts; i = next++) {
+      const Part part = {i, borders[i], borders[i + 1], thread};
+      statuses[i] = CallGuarded([&] { return body(part); });
+    }
+  });
   for (const Status& status : statuses) {
     if (!status.ok()) return status;
   }

@@ -24,11 +24,22 @@ std::vector<size_t> BalancedBorders(size_t count, size_t max_parts,
                                     size_t min_cost,
                                     const std::function<size_t(size_t)>& cost);
 
-// Calls body(part, begin, end) for every range of `borders` on the threads of
-// the pool and the caller's, and returns the first error in order of part. An
-// exception in `body` becomes a status.
-Status RunParts(const std::vector<size_t>& borders,
-                const std::function<Status(size_t, size_t, size_t)>& body);
+// Elements [begin, end), the range `index` of several, in the hands of thread
+// number `thread` of those that share the work.
+struct Part {
+  size_t index, begin, end;
+  size_t thread;
+};
+
+// How many ranges per thread make up for threads that are slower than others.
+constexpr size_t kPartsPerThread = 4;
+
+// Calls `body` for every range of `borders` on at most `threads` threads, the
+// caller's and some of the pool's, each of which takes the next range when it
+// is done with one. Returns the first error in order of index. An exception in
+// `body` becomes a status.
+Status RunParts(const std::vector<size_t>& borders, size_t threads,
+                const std::function<Status(const Part&)>& body);
 
 }  // namespace data_ops
 

@@ -6,6 +6,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "data_ops/tokenizer/check.h"
@@ -55,17 +56,32 @@ TEST(NoPartIsEmptyWhereverTheWeightLies) {
 
 TEST(EveryElementIsVisitedOnce) {
   std::vector<std::atomic<int>> visits(1000);
-  const auto visit = [&](size_t, size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i) ++visits[i];
+  const auto visit = [&](const Part& part) {
+    for (size_t i = part.begin; i < part.end; ++i) ++visits[i];
     return Status();
   };
-  CHECK(RunParts(BalancedBorders(visits.size(), 7, 1, One), visit).ok());
+  CHECK(RunParts(BalancedBorders(visits.size(), 7, 1, One), 3, visit).ok());
   for (const auto& count : visits) CHECK_EQ(count.load(), 1);
 }
 
+TEST(AThreadThatIsDoneTakesMore) {
+  // The first range lasts until another thread has done all the others.
+  std::vector<size_t> thread_of(8, 99);
+  std::atomic<int> done = 0;
+  const auto body = [&](const Part& part) {
+    thread_of[part.index] = part.thread;
+    while (part.index == 0 && done < 7) std::this_thread::yield();
+    ++done;
+    return Status();
+  };
+  CHECK(RunParts(BalancedBorders(8, 8, 1, One), 2, body).ok());
+  for (size_t i = 1; i < 8; ++i) CHECK_EQ(thread_of[i], 1 - thread_of[0]);
+}
+
 TEST(TheFirstErrorInOrderIsReturned) {
-  const Status status = RunParts({0, 1, 2, 3}, [](size_t part, size_t, size_t) {
-    return part == 0 ? Status() : InvalidArgument(std::to_string(part));
+  const Status status = RunParts({0, 1, 2, 3}, 2, [](const Part& part) {
+    return part.index == 0 ? Status()
+                           : InvalidArgument(std::to_string(part.index));
   });
   CHECK_EQ(status.code(), StatusCode::kInvalidArgument);
   CHECK_EQ(status.message(), "1");
@@ -74,14 +90,13 @@ TEST(TheFirstErrorInOrderIsReturned) {
 TEST(AnExceptionBecomesAStatus) {
   for (const Borders& borders : {Borders{0, 1}, Borders{0, 1, 2}}) {
     const Status failed =
-        RunParts(borders, [](size_t, size_t, size_t) -> Status {
+        RunParts(borders, 2, [](const Part&) -> Status {
           throw std::runtime_error("broken");
         });
     CHECK_EQ(failed.code(), StatusCode::kInternal);
     CHECK_EQ(failed.message(), "broken");
-    const Status full = RunParts(borders, [](size_t, size_t, size_t) -> Status {
-      throw std::bad_alloc();
-    });
+    const Status full = RunParts(
+        borders, 2, [](const Part&) -> Status { throw std::bad_alloc(); });
     CHECK_EQ(full.code(), StatusCode::kResourceExhausted);
   }
 }
