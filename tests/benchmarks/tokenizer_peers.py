@@ -35,13 +35,13 @@ def ragged(result: tuple[np.ndarray, np.ndarray]) -> Rows:
     return [values[a:b] for a, b in itertools.pairwise(row_splits)]
 
 
-def _ours(model: bytes, threads: int, padded: bool) -> Variant:
+def _ours(model: bytes, threads: int, width: int | None = None) -> Variant:
     from data_ops.tokenizer import tokenizer_module
 
     tokenizer = tokenizer_module.Tokenizer(model, num_threads=threads)
-    if padded:
+    if width is not None:
         unpad = lambda ids: [row[: np.count_nonzero(row)] for row in ids]
-        return lambda texts: tokenizer.encode_padded(texts, 128, eos=None), unpad
+        return lambda texts: tokenizer.encode_padded(texts, width, eos=None), unpad
     return tokenizer.encode_batch, ragged
 
 
@@ -111,8 +111,9 @@ def variants(model_path: str, json_path: str, threads: int) -> dict[str, Callabl
     """name -> maker of a new tokenizer, for all environments; most will not import here."""
     model = pathlib.Path(model_path).read_bytes()
     return {
-        "ours, ragged": lambda: _ours(model, threads, padded=False),
-        "ours, padded to 128": lambda: _ours(model, threads, padded=True),
+        "ours, ragged": lambda: _ours(model, threads),
+        "ours, padded to 128": lambda: _ours(model, threads, 128),
+        "ours, padded to 256": lambda: _ours(model, threads, 256),
         "tensorflow_text, eager": lambda: _tensorflow_text(model, threads),
         "seqio, in-graph map": lambda: _seqio_map(model, threads, model_path),
         "sentencepiece, lists": lambda: _sentencepiece(model, threads),
