@@ -206,9 +206,9 @@ StatusOr<RaggedIds> Tokenizer::EncodeBatch(const Texts& texts) const {
         // Rarely has a token less than two bytes; if it has, the room grows.
         if (ids->size() == 0) ids->Reserve(bytes / 2);
         const size_t first = ids->size(), first_end = worker->ends.size();
-        Status done = worker->encoder->Encode(&texts[part.begin],
-                                              part.end - part.begin, SIZE_MAX,
-                                              ids, &worker->ends);
+        Status done =
+            worker->encoder->Encode(&texts[part.begin], part.end - part.begin,
+                                    SIZE_MAX, ids, &worker->ends);
         encoded[part.index] = {lease.get(), first, ids->size(), first_end};
         return done;
       });
@@ -235,8 +235,8 @@ StatusOr<RaggedIds> Tokenizer::EncodeBatch(const Texts& texts) const {
       std::copy_n(worker->ids.data() + from.ids_begin,
                   from.ids_end - from.ids_begin, all.values.begin() + offset);
     }
-    const auto shift = static_cast<int64_t>(offset) -
-                       static_cast<int64_t>(from.ids_begin);
+    const auto shift =
+        static_cast<int64_t>(offset) - static_cast<int64_t>(from.ids_begin);
     const int64_t* const ends = worker->ends.data() + from.ends_begin;
     std::transform(ends, ends + (part.end - part.begin),
                    all.row_splits.begin() + part.begin + 1,
@@ -274,9 +274,9 @@ Status Tokenizer::EncodePadded(const Texts& texts, const PaddedLayout& layout,
           if (!status.ok()) return status;
           int64_t from = 0;
           for (const int64_t to : worker->ends) {
-            const int32_t written = write_row(
-                worker->ids.data() + from, static_cast<size_t>(to - from),
-                layout, ids + begin * length);
+            const int32_t written = write_row(worker->ids.data() + from,
+                                              static_cast<size_t>(to - from),
+                                              layout, ids + begin * length);
             if (lengths != nullptr) lengths[begin] = written;
             from = to;
             ++begin;

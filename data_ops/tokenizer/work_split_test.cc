@@ -89,10 +89,9 @@ TEST(TheFirstErrorInOrderIsReturned) {
 
 TEST(AnExceptionBecomesAStatus) {
   for (const Borders& borders : {Borders{0, 1}, Borders{0, 1, 2}}) {
-    const Status failed =
-        RunParts(borders, 2, [](const Part&) -> Status {
-          throw std::runtime_error("broken");
-        });
+    const Status failed = RunParts(borders, 2, [](const Part&) -> Status {
+      throw std::runtime_error("broken");
+    });
     CHECK_EQ(failed.code(), StatusCode::kInternal);
     CHECK_EQ(failed.message(), "broken");
     const Status full = RunParts(
