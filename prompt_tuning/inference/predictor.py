@@ -113,8 +113,14 @@ class Predictor:
             be asked the same, and all get all answers.
 
         Raises:
-          ValueError: A number is not positive, or the prompt's shape or name does not fit.
+          ValueError: The model is of another kind, a number is not positive, or the prompt's shape or
+            name does not fit.
         """
+        if not isinstance(model, models.EncoderDecoderModel):
+            raise ValueError(
+                f"a Predictor answers with an encoder-decoder model, and this is a "
+                f"{type(model).__name__}; call its predict_batch"
+            )
         for name, value in (
             ("batch_size", batch_size),
             ("targets_length", targets_length),
@@ -414,9 +420,9 @@ def _decode(
     **extra: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Tokens `[B, K, L]` and scores `[B, K]`, best last; `K` is 1 without `return_all`."""
+    key = jax.random.key(seed)
+    keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.fold_in(key, s[0]), s[1]))(seeds)
     if sampling is not None:
-        key = jax.random.key(seed)
-        keys = jax.vmap(lambda s: jax.random.fold_in(jax.random.fold_in(key, s[0]), s[1]))(seeds)
         tokens, scores = request_sampling.sample(
             model, params, inputs, keys, length, sampling, num_decodes or 1, **extra
         )
@@ -425,8 +431,11 @@ def _decode(
             "encoder_input_tokens": inputs,
             "decoder_input_tokens": jnp.zeros((inputs.shape[0], length), jnp.int32),
         }
+        # What is not asked for is the method's own, to which gin may bind. Where the model samples,
+        # T5X's random numbers are those of a batch; here each has others.
+        asked = {} if num_decodes is None else {"num_decodes": num_decodes}
         tokens, aux = model.predict_batch_with_aux(
-            params, batch, return_all_decodes=True, num_decodes=num_decodes, **extra
+            params, batch, keys[0], return_all_decodes=True, **asked, **extra
         )
         scores = aux["scores"]
     return (tokens, scores) if return_all else (tokens[:, -1:], scores[:, -1:])

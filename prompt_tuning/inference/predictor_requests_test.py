@@ -11,7 +11,7 @@ from absl.testing import absltest, parameterized
 from hypothesis import strategies
 
 from prompt_tuning.inference import compilations, predictor, prompt_bank, toy_predictor
-from prompt_tuning.models import decoding
+from prompt_tuning.models import decoding, models
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -252,6 +252,29 @@ class DecodesTest(parameterized.TestCase):
         for answer in make_predictor(**options).predict(self.texts):
             self.assertEqual((answer.text, answer.others), ("", ()))
             self.assertGreater(answer.score, -100)
+
+    def test_settings_that_are_bound_to_the_models_method_hold(self):
+        bound = functools.partialmethod(
+            toy_predictor.TracedModel.predict_batch_with_aux, num_decodes=3
+        )
+        model = type("Bound", (toy_predictor.TracedModel,), {"predict_batch_with_aux": bound})()
+        for answer in make_predictor(model, return_all_decodes=True).predict(self.texts):
+            self.assertLen(answer.others, 2)
+
+    def test_a_model_that_samples_draws_anew_for_each_batch(self):
+        model = toy_predictor.TracedModel(
+            decode_fn=functools.partial(decoding.temperature_sample, topk=0)
+        )
+        made = make_predictor(model, batch_size=2)
+        batches = [tuple(a.text for a in made.predict_stream(["same"] * 2, n)) for n in range(6)]
+        self.assertGreater(len(set(batches)), 3)
+        again = [tuple(a.text for a in made.predict_stream(["same"] * 2, n)) for n in range(6)]
+        self.assertEqual(again, batches)
+
+    def test_a_model_of_another_kind(self):
+        model = models.BaseTransformerModel(None, None, None, None)
+        with self.assertRaisesRegex(ValueError, "encoder-decoder model, and this is a BaseTrans"):
+            make_predictor(model)
 
     def test_num_decodes_must_be_positive(self):
         with self.assertRaisesRegex(ValueError, "num_decodes is 0"):

@@ -40,6 +40,8 @@ def infer(
     shard_id: int = 0,
     num_shards: int = 1,
     summarize_config_fn: Callable[..., None] | None = None,
+    merge_chunked_results: bool = True,
+    checkpoint_ds_iter: bool = True,
     fallback_init_rng: int | None = None,
     input_file: str | None = None,
     output_file: str = writers.STDOUT,
@@ -62,7 +64,9 @@ def infer(
       checkpoint_period: batches after which the answers so far survive a loss of power.
       shard_id: which part of the rows to take: every `num_shards`-th, from this one.
       num_shards: of how many.
-      summarize_config_fn: called as `(output_dir)`.
+      summarize_config_fn: called as `(output_dir)`, by the first shard alone.
+      merge_chunked_results: True; a shard is one file from the beginning.
+      checkpoint_ds_iter: without effect: where a run goes on is the number of its answers.
       fallback_init_rng: seed of parameters that the checkpoint lacks; None is 0.
       input_file: lines of text, TSV, CSV or JSONL; "-" is standard input. Used instead of the task.
       output_file: for `input_file`; "-" is standard output.
@@ -83,6 +87,12 @@ def infer(
             f"infer runs in one process, on all of its devices, and this is one of "
             f"{jax.process_count()}; start each by itself with a part of the rows: --shard_id, "
             "--num_shards."
+        )
+    del checkpoint_ds_iter
+    if not merge_chunked_results:
+        raise ValueError(
+            "infer.merge_chunked_results is False, and only True is supported: a shard is one file "
+            "from the beginning. Remove the binding."
         )
     settings = settings or answer_settings.AnswerSettings()
     _check(input_file, output_file, shard_id, num_shards)
@@ -120,7 +130,7 @@ def infer(
             return output.write_stdout()
         return output.write_file(output_file, identity | {"rows": input_file}, sync_every)
     os.makedirs(folder, exist_ok=True)
-    if summarize_config_fn is not None:
+    if summarize_config_fn is not None and not shard_id:
         summarize_config_fn(folder)
     identity["split"] = _version(_task(dataset_cfg))
     ending = f"-{mode}.jsonl-{shard_id:05}-of-{num_shards:05}"

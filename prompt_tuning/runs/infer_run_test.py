@@ -45,6 +45,9 @@ class InferRunTest(parameterized.TestCase):
         path = self.create_tempfile("rows.txt", "one\n").full_path
         self.refused("take the place of their input", input_file=path, output_file=path)
 
+    def test_chunks_that_are_not_merged(self):
+        self.refused("merge_chunked_results is False", input_file="-", merge_chunked_results=False)
+
     @parameterized.parameters((-1, 2), (2, 2))
     def test_shards(self, shard_id, num_shards):
         self.refused(

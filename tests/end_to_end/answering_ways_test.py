@@ -32,6 +32,15 @@ class AnsweringWaysTest(prompted_runs.PromptedRunsTest):
         self.assertEqual(answers(), first)
         self.assertNotEqual(answers("--sampling_seed=1"), first)
 
+    def test_a_gin_file_decides_how_many_beams(self):
+        self.write("gin.txt", _GOOD)
+        names = ("models/bundled_prompt", "models/decoding/beam_search", "runs/bundled_infer")
+        files = [f"--gin_file=prompt_tuning/configs/{name}.gin" for name in names]
+        settings = {"PROMPT_FILE": "b.npy", "PROMPT_LENGTH": 7, "INPUT_FILE": "gin.txt"}
+        settings |= {"ALL_DECODES": True, "INFER_OUTPUT_DIR": None}
+        flags = [f"--gin.{macro}={value!r}" for macro, value in settings.items()]
+        self.assertLen(self.infer(*files, *flags).records()[0]["others"], 3)
+
     def test_labels_of_a_file(self):
         labels = ["negative", "positive", "neither good nor bad", "good"]
         self.write("labels.txt", "\n".join(labels))
