@@ -433,7 +433,7 @@ def _decode(
         }
         # What is not asked for is the method's own, to which gin may bind. Where the model samples,
         # T5X's random numbers are those of a batch; here each has others.
-        asked = {} if num_decodes is None else {"num_decodes": num_decodes}
+        asked: dict[str, Any] = {} if num_decodes is None else {"num_decodes": num_decodes}
         tokens, aux = model.predict_batch_with_aux(
             params, batch, keys[0], return_all_decodes=True, **asked, **extra
         )
