@@ -136,12 +136,17 @@ def check_files_are_read(entry_point: str, given: Mapping[str, Any]) -> None:
             )
 
 
-def check_prompts(given: Mapping[str, Any]) -> None:
-    """Prompts with names are all that an inference run has.
+def check_answers(given: Mapping[str, Any]) -> None:
+    """An inference run has prompts with names or one without, and answers a file or a task.
 
     Raises:
-        ValueError: there is one without a name, too.
+        ValueError: there are flags about both.
     """
+    if given.get("input_file") and given.get("output_dir"):
+        raise ValueError(
+            f"--output_dir={given['output_dir']} is for the answers to a task; those to --input_file "
+            "go to a file: --output_file=PATH"
+        )
     if given.get("prompt") and given.get("prompt_file"):
         raise ValueError(
             f"--prompt_file={given['prompt_file']} would not be used beside --prompt, whose names the "

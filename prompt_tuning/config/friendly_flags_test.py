@@ -174,12 +174,17 @@ class FriendlyFlagsTest(parameterized.TestCase):
         check("train", {"task": "taskless_glue_sst2_v200", "label_words": ["a", "b"]})
 
     def test_a_prompt_without_a_name_beside_those_with_one(self):
-        friendly_flags.check_prompts({"prompt": ["a=x"], "prompt_file": None})
-        friendly_flags.check_prompts({"prompt": [], "prompt_file": "x"})
+        friendly_flags.check_answers({"prompt": ["a=x"], "prompt_file": None})
+        friendly_flags.check_answers({"prompt": [], "prompt_file": "x"})
         with self.assertRaisesRegex(
             ValueError, "--prompt_file=x would not be used.*--default_prom"
         ):
-            friendly_flags.check_prompts({"prompt": ["a=x"], "prompt_file": "x"})
+            friendly_flags.check_answers({"prompt": ["a=x"], "prompt_file": "x"})
+
+    def test_a_folder_for_the_answers_to_a_file(self):
+        friendly_flags.check_answers({"input_file": "-", "output_dir": None})
+        with self.assertRaisesRegex(ValueError, "--output_dir=x is for .* a task.*--output_file"):
+            friendly_flags.check_answers({"input_file": "-", "output_dir": "x"})
 
     @parameterized.parameters("nan", "inf", "-inf")
     def test_a_number_that_gin_cannot_spell(self, text):

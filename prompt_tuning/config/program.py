@@ -139,7 +139,7 @@ def configuration(
     """
     paths = gin_flags.search_paths(gin_search_paths)
     friendly_flags.check_files_are_read(entry_point, given)
-    friendly_flags.check_prompts(given)
+    friendly_flags.check_answers(given)
     given = implied_settings.resolved(given)
     bindings = []
     if gin_file:

@@ -10,6 +10,7 @@ answers to one input are never continued with those to another. At the end the f
 """
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -82,12 +83,13 @@ def open_resumable(
       sync_every: Records after which a cut of power loses none of the earlier ones.
 
     Raises:
-      ValueError: An earlier run had other settings.
+      ValueError: An earlier run had other settings, or one is writing the same file now.
     """
     partial = path + PARTIAL
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     _check_settings(partial, settings)
     with open(partial, "ab+") as stream:
+        _lock(stream)
         done = _cut_to_whole_lines(stream)
         file = ResumableFile(partial, stream, done, sync_every)
         try:
@@ -101,6 +103,18 @@ def open_resumable(
             raise
     os.replace(partial, path)
     os.remove(partial + SETTINGS)
+
+
+def _lock(stream: BinaryIO) -> None:
+    """Keeps others from writing the same records while the stream is open."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(
+            f"{stream.name} is being written by another run; wait for its end, or name another file."
+        ) from None
+    except OSError:
+        pass  # A file system without locks: two runs at once are the user's care.
 
 
 def _check_settings(partial: str, settings: Mapping[str, Any]) -> None:

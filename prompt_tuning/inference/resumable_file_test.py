@@ -45,6 +45,16 @@ class ResumableFileTest(absltest.TestCase):
         self.assertEqual(self.read(), [record(row) for row in "abc"])
         self.assertEqual(self.names(), ["out.jsonl"])
 
+    def test_two_runs_at_once(self):
+        with resumable_file.open_resumable(self.path, SETTINGS) as file:
+            file.write(record("a"))
+            with self.assertRaisesRegex(
+                ValueError, "out.jsonl.partial is being written by another"
+            ):
+                self.run_on("ab")
+            file.write(record("b"))
+        self.assertEqual(self.read(), [record(row) for row in "ab"])
+
     def test_no_rows(self):
         self.run_on("")
         self.assertEqual(self.read(), [])

@@ -269,6 +269,11 @@ def _rows(
             "mode 'score' needs rows with a target; give TSV, CSV or JSONL rows, with their "
             "--label_column (--input_file, --input_format)."
         )
+    if settings.prompt_column is not None:
+        raise ValueError(
+            f"lines of text have no column {settings.prompt_column!r} of prompts; give TSV, CSV or "
+            "JSONL rows, perhaps with --input_format (INPUT_FORMAT), or leave out --prompt_column."
+        )
     _check_nameless("lines of text", settings)
     return (input_rows.of_lines(live) if live else _lines_of_file(input_file)), live
 

@@ -98,6 +98,10 @@ class InferRunTest(parameterized.TestCase):
             "name none of the prompts a, b.*--default_prompt", settings=settings, input_file=path
         )
 
+    def test_lines_have_no_columns(self):
+        path = self.create_tempfile("lines.txt", "one\n").full_path
+        self.refused("no column 'task'", settings={"prompt_column": "task"}, input_file=path)
+
     def test_table_whose_columns_do_not_fit(self):
         path = self.create_tempfile("rows.tsv", "one\ttwo\na\tb\n").full_path
         self.refused("which column is the text", input_file=path)

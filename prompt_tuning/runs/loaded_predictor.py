@@ -93,6 +93,7 @@ def load(
     )
     identity = {
         "base": initial.fingerprint,
+        "model": repr(model.module.config),
         "prompts": hashes or {name: _hash(initial.params[name]) for name in initial.drawn},
         "default_prompt": settings.prompt_of_the_nameless,
         "lengths": [inputs_length, targets_length],
