@@ -381,7 +381,7 @@ class OwnProcessTest(_WrongInputTest):
         good, bad = (json.loads(line) for line in result.stdout.splitlines())
         self.assertIn("prediction", good)
         self.assertEqual(bad["inputs"], {"line": 2})
-        self.assertIn("line 2: byte 0 of the line is not UTF-8", bad["message"])
+        self.assertIn("line 2: byte 5 of the file is not UTF-8", bad["message"])
         self.assertIn("1 without an answer", result.stderr)
 
 
