@@ -22,6 +22,7 @@ import gin
 from absl import flags, logging
 
 from prompt_tuning.config import (
+    allocator,
     early_settings,
     friendly_flags,
     gin_checks,
@@ -320,6 +321,7 @@ def run(program: Program, argv: Sequence[str]) -> int:
 
 def main(program: Program) -> None:
     """Runs a program with the command line and exits."""
+    allocator.use_one_heap()
     try:
         code = run(program, sys.argv)
     except Exception:

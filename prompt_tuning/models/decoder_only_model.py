@@ -96,8 +96,7 @@ class DecoderOnlyModel(models.BaseTransformerModel):
             batch["decoder_input_tokens"],
             batch["decoder_target_tokens"],
             self._causal_attention(batch),
-            deterministic=dropout_rng is None,
-            rngs=None if dropout_rng is None else {"dropout": dropout_rng},
+            **self._dropout(dropout_rng),
             **extra,
         )
 

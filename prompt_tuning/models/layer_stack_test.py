@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -101,6 +102,36 @@ class StackTest(absltest.TestCase):
     def test_a_layer_is_missing(self):
         with self.assertRaisesRegex(ValueError, r"layers/x cannot be made of the layers \[0, 2\]"):
             layer_stack.stack({"layers_0/x": np.ones(1), "layers_2/x": np.ones(1)})
+
+
+class TracedOnceTest(parameterized.TestCase):
+    def count(self, dropout_rng=None, **changes):
+        """How often Python ran a layer of the encoder for one gradient, and that gradient."""
+        params, model, calls = unscanned_params(), make_model(**changes), []
+        original = network.EncoderLayer.__call__
+
+        def counted(layer, *arguments):
+            calls.append(layer.name)
+            return original(layer, *arguments)
+
+        with mock.patch.object(network.EncoderLayer, "__call__", counted):
+            gradient = jax.jit(jax.grad(lambda p: model.loss_fn(p, BATCH, dropout_rng)[0]))
+            found = gradient(params)
+        return len(calls), leaves_of(found)
+
+    @parameterized.parameters("none", "full")
+    def test_equal_layers_are_traced_once(self, remat_policy):
+        once, found = self.count(remat_policy=remat_policy)
+        self.assertEqual(once, 1)
+        with mock.patch.object(layer_stack, "_is_pure", return_value=False):
+            each, expected = self.count(remat_policy=remat_policy)
+        self.assertEqual(each, CONFIG.num_encoder_layers)
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+    def test_every_layer_draws_its_own_dropout(self):
+        calls, _ = self.count(jax.random.key(1), dropout_rate=0.5)
+        self.assertEqual(calls, CONFIG.num_encoder_layers)
 
 
 class ScannedNetworkTest(parameterized.TestCase):

@@ -148,6 +148,22 @@ class BaseTransformerModel:
         return "pinned_host" if fetched else None
 
     @property
+    def rows_are_separate(self) -> bool:
+        """Whether `loss_fn` and its metrics are sums over rows, whichever rows stand together.
+
+        Not with dropout, whose masks are drawn for a batch, nor with a normalizing factor that is
+        counted in it.
+        """
+        counted = isinstance(self._loss_normalizing_factor, str)
+        return not counted and not self.module.config.dropout_rate
+
+    def _dropout(self, rng: Array | None) -> dict[str, Any]:
+        """What `module.apply` is told of dropout; a model without it gets no key."""
+        if rng is None or not self.module.config.dropout_rate:
+            return {"deterministic": True}
+        return {"deterministic": False, "rngs": {"dropout": rng}}
+
+    @property
     def eos_id(self) -> int:
         """What ends a search."""
         eos_id = getattr(self.output_vocabulary, "eos_id", None)
@@ -330,8 +346,7 @@ class EncoderDecoderModel(BaseTransformerModel):
             batch["encoder_input_tokens"],
             batch["decoder_input_tokens"],
             batch["decoder_target_tokens"],
-            deterministic=dropout_rng is None,
-            rngs=None if dropout_rng is None else {"dropout": dropout_rng},
+            **self._dropout(dropout_rng),
             **extra,
         )
 

@@ -25,6 +25,10 @@ class _WithoutPrompt:
     def memory_kind(self, name):
         return self._model.memory_kind(name)
 
+    @property
+    def rows_are_separate(self):
+        return self._model.rows_are_separate
+
     def loss_fn(self, params, batch, dropout_rng):
         extra = evaluation.no_prompt(self._model)
         return self._model.loss_fn(params, batch, dropout_rng, **extra)

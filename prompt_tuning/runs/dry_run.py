@@ -12,7 +12,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from prompt_tuning.runs import early_checks, initialization, model_info, preparation, summary
+from prompt_tuning.data import token_rows
+from prompt_tuning.runs import (
+    early_checks,
+    initialization,
+    model_info,
+    preparation,
+    summary,
+    topology,
+)
 
 # Where a task's lengths are measured when the run begins, something has to stand for them.
 _UNKNOWN_LENGTHS = {"inputs": 512, "targets": 64}
@@ -30,7 +38,7 @@ def report(settings: Mapping[str, Any]) -> str:
         `preparation.prepare`, which the runs call too.
     """
     model, config = settings["model"], _dataset(settings)
-    preparation.prepare(
+    prepared = preparation.prepare(
         model,
         early_checks.restore_of(settings),
         settings.get("partitioner"),
@@ -44,6 +52,10 @@ def report(settings: Mapping[str, Any]) -> str:
     trains = "train_dataset_cfg" in settings
     trainable = model.optimizer_def.trainable(params) if trains else []
     measured = config is not None and config.task_feature_lengths is None
+    at_once = batch
+    groups = topology.row_groups(prepared.part, token_rows.LENGTH_BUCKETS)
+    if trains and groups and model.rows_are_separate:
+        at_once = groups.group_rows(batch)
     note = ", lengths measured when the run begins; shown for" if measured else ""
     return "\n".join(
         [
@@ -53,7 +65,7 @@ def report(settings: Mapping[str, Any]) -> str:
             *(f"int32  {str(shape):>14}  {name}" for name, shape in shapes.items()),
             "",
             "# Memory, estimated for one device",
-            *memory_lines(model, params, trainable, batch, lengths),
+            *memory_lines(model, params, trainable, at_once, lengths),
         ]
     )
 
@@ -83,7 +95,7 @@ def memory_parts(model, params, trainable, batch: int, lengths) -> dict[str, int
       model: `models.EncoderDecoderModel`.
       params: the shapes of all parameters, flat.
       trainable: names of those that train.
-      batch: B.
+      batch: B, rows that are computed at once.
       lengths: T and L, `{"inputs": T, "targets": L}`.
     """
     chosen = {name: params[name] for name in trainable}
@@ -95,7 +107,7 @@ def memory_parts(model, params, trainable, batch: int, lengths) -> dict[str, int
         "trained parameters": _bytes(chosen),
         "their gradients": _bytes(chosen),
         "their optimizer state": _state_bytes(model, chosen) if chosen else 0,
-        "activations of a batch": activations,
+        "activations": activations,
     }
 
 

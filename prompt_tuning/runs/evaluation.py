@@ -19,9 +19,7 @@ from prompt_tuning.data import evaluation, tasks
 from prompt_tuning.inference import length_batches, predictor
 from prompt_tuning.partitioning import partitioner, processes
 
-# Widths of encoder inputs in training; a batch gets the smallest that holds its longest row.
-INPUT_BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-# Coarser ones for evaluation, where a search is compiled for each and runs but a few times.
+# Coarser than in training, for a search is compiled for each and runs but a few times.
 _EVALUATION_BUCKETS = (32, 64, 128, 256, 512, 1024)
 
 # Name in the evaluator's results -> (name in summary.json, factor).

@@ -7,6 +7,7 @@ import jax
 from absl.testing import absltest, parameterized
 
 from prompt_tuning.config import dataset_config, partitioning
+from prompt_tuning.partitioning import partitioner
 from prompt_tuning.runs import topology
 
 jax.config.update("jax_num_cpu_devices", 8)
@@ -43,6 +44,14 @@ class TopologyTest(parameterized.TestCase):
             topology.data_arguments(part, dataset(seed=3)),
             {"shard_index": 0, "num_shards": 1, "seed": 3},
         )
+
+    def test_rows_are_grouped_on_one_cpu_only(self):
+        buckets = {"inputs": (16, 32), "targets": (4,)}
+        part = partitioner.Partitioner()
+        groups = topology.row_groups(part, buckets)
+        self.assertGreaterEqual(groups.most_rows, 8)
+        self.assertEqual(groups.widths, {"encoder": (16, 32), "decoder": (4,)})
+        self.assertIsNone(topology.row_groups(topology.partitioner_of(None), buckets))
 
     def test_without_a_seed_the_leaders_order_is_everybodys(self):
         part = topology.partitioner_of(None)

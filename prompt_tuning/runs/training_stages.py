@@ -16,8 +16,8 @@ import jax
 import numpy as np
 import psutil
 
-from prompt_tuning.config import checkpoint_config
-from prompt_tuning.data import pipeline, task_report
+from prompt_tuning.config import allocator, checkpoint_config
+from prompt_tuning.data import pipeline, task_report, token_rows
 from prompt_tuning.partitioning import processes
 from prompt_tuning.runs import (
     artifact_checks,
@@ -37,10 +37,6 @@ from prompt_tuning.training import actions as actions_lib
 from prompt_tuning.training import checkpointing, loop, metrics_writer, progress, subset
 
 TOKEN_TABLE = "token_embedder/embedding"
-LENGTH_BUCKETS = {
-    "inputs": evaluation.INPUT_BUCKETS,
-    "targets": (4, 8, 16, 32, 64, 128, 256, 512),
-}
 
 
 class TrainingStages:
@@ -113,7 +109,7 @@ class TrainingStages:
         return pipeline.BatchIterator.from_config(
             self.train_config,
             self.vocabulary,
-            length_buckets=LENGTH_BUCKETS,
+            length_buckets=token_rows.LENGTH_BUCKETS,
             **topology.data_arguments(self.part, self.train_config),
         )
 
@@ -133,7 +129,11 @@ class TrainingStages:
         self.base_model = str(config.restore.path) if config.restore else ""
         self.last_step = _last_step(self.initial.step, total_steps, relative_steps)
         self.trainer = self.trainer_cls(
-            self.model, self.model.optimizer_def, rng=self.trainer_rng, partitioner=self.part
+            self.model,
+            self.model.optimizer_def,
+            rng=self.trainer_rng,
+            partitioner=self.part,
+            row_groups=topology.row_groups(self.part, token_rows.LENGTH_BUCKETS),
         )
         self.state, self.frozen = self.trainer.init_state(self.initial.params, self.initial.step)
         if not _count(self.state.params):
@@ -237,6 +237,8 @@ class TrainingStages:
             full_checkpoints=self.full_checkpoints,
             progress=self.display,
             writer=self.writer,
+            # Groups need pieces of about the same size; whole batches may be too large to keep.
+            after_first_step=allocator.keep_freed_memory if self.trainer.groups_rows else None,
         )
         self.state = result.state
         if result.stopped_early:
@@ -286,7 +288,7 @@ class TrainingStages:
             return pipeline.BatchIterator.from_config(
                 config,
                 self.vocabulary,
-                length_buckets=LENGTH_BUCKETS,
+                length_buckets=token_rows.LENGTH_BUCKETS,
                 num_epochs=1,
                 drop_remainder=False,
                 **arguments,

@@ -30,6 +30,11 @@ class ToyModel:
         """Returns None: everything lies on the device."""
         del name
 
+    @property
+    def rows_are_separate(self):
+        """Returns whether no mask of dropout belongs to the batch as a whole."""
+        return not self._dropout_rate
+
     def loss_fn(self, params, batch, dropout_rng):
         """Returns (summed cross-entropy, metric sums) as the T5 model does."""
         embedded = params["token_embedder"]["embedding"][batch["encoder_input_tokens"]]  # [B,T,H]

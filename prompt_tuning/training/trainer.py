@@ -15,6 +15,7 @@ from flax import traverse_util
 
 from prompt_tuning.partitioning import partitioner as partitioner_lib
 from prompt_tuning.training import optimizers, schedules, subset, train_metrics
+from prompt_tuning.training import row_groups as row_groups_lib
 from prompt_tuning.training.train_state import TrainState
 
 Batch = Mapping[str, Any]
@@ -36,6 +37,10 @@ class Model(Protocol):
     def memory_kind(self, name: str) -> str | None:
         """Returns JAX's name of the memory for a parameter of `arrange`; None: the device's."""
 
+    @property
+    def rows_are_separate(self) -> bool:
+        """Whether `loss_fn` and its metrics are sums over rows, whichever rows stand together."""
+
 
 class Trainer:
     """Compiles and runs training steps; one compilation per batch shape.
@@ -53,6 +58,7 @@ class Trainer:
         rng: jax.Array,
         weight_metrics: bool = False,
         partitioner: partitioner_lib.Partitioner | None = None,
+        row_groups: row_groups_lib.RowGroups | None = None,
     ):
         """Initializes the trainer.
 
@@ -65,6 +71,8 @@ class Trainer:
           rng: the key from which the dropout key of each step is folded.
           weight_metrics: also report RMS figures of every trainable parameter.
           partitioner: where parameters and batches lie; None is one device.
+          row_groups: compute a batch group by group, where `num_microbatches` leaves it whole and
+            the model's rows are separate: the same sums in another order.
 
         Raises:
           ValueError: when `num_microbatches` is below 1.
@@ -82,13 +90,23 @@ class Trainer:
         self._weight_metrics = weight_metrics
         self._compilations = 0
         self.partitioner = partitioner or partitioner_lib.Partitioner()
+        whole = num_microbatches is None and model.rows_are_separate
+        self._row_groups = row_groups if whole else None
         self._jitted_train_step = self.partitioner.jit(self._train_step, donate_argnums=(0,))
+        self._jitted_group = self.partitioner.jit(self._group)
+        self._jitted_add = self.partitioner.jit(_add, donate_argnums=(0,))
+        self._jitted_update = self.partitioner.jit(self._update, donate_argnums=(0,))
         self._jitted_eval_step = self.partitioner.jit_to_host(self._loss)
 
     @property
     def compilations(self) -> int:
         """How often the training step was traced: once per distinct batch shape."""
         return self._compilations
+
+    @property
+    def groups_rows(self) -> bool:
+        """Whether batches of many rows are computed group by group."""
+        return self._row_groups is not None
 
     def init_state(self, params: Mapping[str, Any], step: int = 0) -> tuple[TrainState, FlatParams]:
         """Splits all parameters into a fresh training state and the frozen rest, on the mesh.
@@ -129,7 +147,15 @@ class Trainer:
         Raises:
           ValueError: when the batch does not divide into `num_microbatches`.
         """
-        return self._jitted_train_step(state, frozen, self._put(batch), self._rng)
+        groups = self._row_groups.divide(batch) if self._row_groups else [batch]
+        if len(groups) == 1:
+            return self._jitted_train_step(state, frozen, self._put(batch), self._rng)
+        turn = state.step
+        sums, turn = self._jitted_group(state.params, frozen, self._put(groups[0]), turn)
+        for group in groups[1:]:
+            found, turn = self._jitted_group(state.params, frozen, self._put(group), turn)
+            sums = self._jitted_add(sums, found)
+        return self._jitted_update(state, *sums)
 
     def lower_train_step(self, state: TrainState, frozen: Any, batch: Any) -> jax.stages.Lowered:
         """The step for arrays that need not exist: `jax.ShapeDtypeStruct`s with shardings."""
@@ -194,6 +220,18 @@ class Trainer:
             grads, metrics = gradient(state.params, frozen, batch, dropout_rng)
         else:
             grads, metrics = self._accumulate(gradient, state.params, frozen, batch, dropout_rng)
+        return self._update(state, grads, metrics)
+
+    def _group(self, params, frozen, batch, turn):
+        """Gradients and metrics of some rows of a batch, and `turn`, a scalar that they wait for.
+
+        Without it the groups would run side by side, and need the memory of all.
+        """
+        self._compilations += 1
+        batch, turn = jax.lax.optimization_barrier((batch, turn))
+        return jax.grad(self._loss, has_aux=True)(params, frozen, batch, None), turn
+
+    def _update(self, state, grads, metrics):
         learning_rate = self.learning_rate_fn(state.step)
         params, opt_state = self._optimizer.update(
             grads, state.opt_state, state.params, state.step, learning_rate
@@ -231,6 +269,10 @@ class Trainer:
         sliced = feature.reshape(count, rows // count, *feature.shape[1:])
         axes = (None, "batch", *(None,) * (feature.ndim - 1))
         return self.partitioner.constrain(sliced, self.partitioner.sharding(axes, sliced.shape))
+
+
+def _add(sums, more):
+    return jax.tree.map(jnp.add, sums, more)
 
 
 def _placed_shape(leaf: Any, place: jax.sharding.Sharding) -> jax.ShapeDtypeStruct:

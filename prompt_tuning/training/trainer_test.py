@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from prompt_tuning.training import adafactor, optimizers, schedules, toy_model
+from prompt_tuning.training import adafactor, optimizers, row_groups, schedules, toy_model
 from prompt_tuning.training import trainer as trainer_lib
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -203,6 +203,33 @@ class MicrobatchTest(parameterized.TestCase):
     def test_zero_is_refused(self):
         with self.assertRaisesRegex(ValueError, "num_microbatches is 0"):
             _trainer(num_microbatches=0)
+
+
+class RowGroupTest(parameterized.TestCase):
+    GROUPS = row_groups.RowGroups(2, {"encoder": (5,), "decoder": (2,)})
+
+    def test_equal_the_whole_batch(self):
+        whole, _, expected = _train(_trainer(weight_metrics=True), 3)
+        trainer = _trainer(weight_metrics=True, row_groups=self.GROUPS)
+        parts, _, metrics = _train(trainer, 3)
+        self.assertEqual(trainer.compilations, 1)  # Of a group; the batch as a whole never is.
+        np.testing.assert_allclose(
+            parts.params[toy_model.PROMPT], whole.params[toy_model.PROMPT], atol=1e-5
+        )
+        self.assertEqual(int(parts.step), 3)
+        self.assertEqual(set(metrics), set(expected))
+        for name, value in expected.items():
+            np.testing.assert_allclose(metrics[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+    @parameterized.parameters(({"dropout_rate": 0.5},), ({"num_microbatches": 1},))
+    def test_not_where_the_rows_belong_together(self, arguments):
+        trainer = _trainer(row_groups=self.GROUPS, **arguments)
+        grouped, _, _ = _train(trainer, 1)
+        whole, _, _ = _train(_trainer(**arguments), 1)
+        np.testing.assert_array_equal(
+            grouped.params[toy_model.PROMPT], whole.params[toy_model.PROMPT]
+        )
+        self.assertIsNone(trainer._row_groups)
 
 
 class WeightMetricsTest(absltest.TestCase):

@@ -13,9 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from prompt_tuning.checkpoints import base_checkpoint, t5x_format
+from prompt_tuning.config import allocator
+from prompt_tuning.data import token_rows
 from prompt_tuning.models import models, network
+from prompt_tuning.partitioning import partitioner
 from prompt_tuning.prompts import combine, prompt, prompted_network
-from prompt_tuning.runs import dry_run
+from prompt_tuning.runs import dry_run, topology
 from prompt_tuning.training import adafactor, optimizers, subset, trainer
 
 PROMPT_NAME = "encoder/prompt/prompt/prompt"
@@ -44,8 +47,15 @@ def train(request: dict) -> dict:
     first = np.load(request["prompt"])
     model = make_model(config, len(first))
     params = t5x_format.read_arrays(checkpoint.target(), "float32") | {PROMPT_NAME: first}
+    part = partitioner.Partitioner()
+    groups = topology.row_groups(part, token_rows.LENGTH_BUCKETS)
     job = trainer.Trainer(
-        model, model.optimizer_def, lambda step: jnp.float32(1e-3), rng=jax.random.key(0)
+        model,
+        model.optimizer_def,
+        lambda step: jnp.float32(1e-3),
+        rng=jax.random.key(0),
+        partitioner=part,
+        row_groups=groups,
     )
     state, frozen = job.init_state(params)
     shapes = {name: jax.ShapeDtypeStruct(p.shape, p.dtype) for name, p in params.items()}
@@ -59,11 +69,13 @@ def train(request: dict) -> dict:
         state, metrics = job.train_step(state, frozen, batch)
         losses.append(float(metrics["cross_ent_loss"] / metrics["weight_sum"]))
         seconds.append(time.process_time() - began)
+        allocator.keep_freed_memory()  # As `train` does after its first step.
     lengths = {
         "inputs": batch["encoder_input_tokens"].shape[1],
         "targets": batch["decoder_target_tokens"].shape[1],
     }
     rows = len(batch["encoder_input_tokens"])
+    rows = groups.group_rows(rows) if groups else rows
     parts = dry_run.memory_parts(model, shapes, [PROMPT_NAME], rows, lengths)
     return {
         "peak": _resident("VmHWM"),
@@ -81,6 +93,7 @@ def _resident(field: str) -> int:
 
 
 def main() -> None:
+    allocator.use_one_heap()
     with open(sys.argv[1], encoding="utf-8") as file:
         request = json.load(file)
     print(json.dumps(train(request)), flush=True)

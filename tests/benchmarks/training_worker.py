@@ -28,10 +28,12 @@ from absl import app
 from flax import traverse_util
 
 from prompt_tuning.checkpoints import base_checkpoint
+from prompt_tuning.config import allocator
+from prompt_tuning.data import token_rows
 from prompt_tuning.models import models, network
 from prompt_tuning.partitioning import partitioner
 from prompt_tuning.prompts import combine, prompt, prompted_network
-from prompt_tuning.runs import compilation_cache, initialization
+from prompt_tuning.runs import compilation_cache, initialization, topology
 from prompt_tuning.training import adafactor, optimizers, subset, trainer
 
 _PROMPT = "encoder/prompt/prompt/prompt"
@@ -94,7 +96,6 @@ def text_batches(request: dict[str, Any]) -> Iterator[dict[str, np.ndarray]]:
     """One epoch of the texts, tokenised here, in length buckets or at full width."""
     from data_ops import vocabulary
     from prompt_tuning.data import file_task, pipeline, tasks
-    from prompt_tuning.runs import training_stages
 
     tasks.register_file_task(
         {"train": request["texts"]},
@@ -109,7 +110,7 @@ def text_batches(request: dict[str, Any]) -> Iterator[dict[str, np.ndarray]]:
         request["batch_size"],
         seed=0,
         num_epochs=1,
-        length_buckets=None if full_width else training_stages.LENGTH_BUCKETS,
+        length_buckets=None if full_width else token_rows.LENGTH_BUCKETS,
     )
 
 
@@ -118,8 +119,15 @@ class Trained:
 
     def __init__(self, request: dict[str, Any]):
         self.model, params = open_model(request)
+        part = partitioner.Partitioner()
+        groups = topology.row_groups(part, token_rows.LENGTH_BUCKETS)
         self.trainer = trainer.Trainer(
-            self.model, self.model.optimizer_def, lambda step: 0.3, rng=jax.random.key(0)
+            self.model,
+            self.model.optimizer_def,
+            lambda step: 0.3,
+            rng=jax.random.key(0),
+            partitioner=part,
+            row_groups=None if request.get("full_width") else groups,
         )
         self.state, self.frozen = self.trainer.init_state(params)
 
@@ -168,6 +176,8 @@ class Server:
     def first_step(self) -> dict[str, Any]:
         began = time.perf_counter()
         loss = float(self.trained.step(next(iter(self.one_epoch()))))
+        if self.trained.trainer.groups_rows:
+            allocator.keep_freed_memory()  # As `train` does.
         return {"cpu": time.process_time(), "step": time.perf_counter() - began, "loss": loss}
 
     def run(self, count: str = "1", waits: bool = False) -> dict[str, Any]:
@@ -210,6 +220,7 @@ class Server:
 
 def serve(request: dict[str, Any]) -> None:
     """Runs the check and the first step, then one command a line."""
+    allocator.use_one_heap()
     compilation_cache.enable()
     began = time.perf_counter()
     trained = Trained(request)

@@ -24,6 +24,7 @@ from prompt_tuning.training import (
     checkpointing,
     loop,
     optimizers,
+    row_groups,
     schedules,
     train_state,
 )
@@ -138,6 +139,14 @@ class CurveTest(parameterized.TestCase):
         # Five examples: five microbatches of one.
         losses, _, _ = _curve(_trainer(num_microbatches=5), 1000)
         np.testing.assert_allclose(losses, _golden(1000, "losses"), rtol=1e-5)
+
+    def test_groups_of_rows_give_the_same_curve(self):
+        groups = row_groups.RowGroups(1, {"encoder": (4, 8, 16), "decoder": (2, 4, 8)})
+        trainer = _trainer.__wrapped__(row_groups=groups)
+        losses, trace, _ = _curve(trainer, 1000)
+        np.testing.assert_allclose(losses, _golden(1000, "losses"), rtol=1e-5)
+        np.testing.assert_allclose(trace, _golden(1000, "prompts"), rtol=0, atol=1e-3)
+        self.assertGreater(trainer.compilations, 1)  # Rows of several widths.
 
     def test_bfloat16_activations_keep_a_float32_prompt(self):
         losses, _, state = _curve(_trainer("bfloat16"), 1000)
