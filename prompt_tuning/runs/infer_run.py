@@ -5,6 +5,7 @@ Both are a stream of rows into one `Predictor`, and a record for each row. Plain
 imports no TensorFlow. What goes to a file may be interrupted: the same call goes on where it was.
 """
 
+import dataclasses
 import itertools
 import os
 import sys
@@ -82,18 +83,8 @@ def infer(
     """
     compilation_cache.enable()
     devices.check()
-    if jax.process_count() > 1:
-        raise ValueError(
-            f"infer runs in one process, on all of its devices, and this is one of "
-            f"{jax.process_count()}; start each by itself with a part of the rows: --shard_id, "
-            "--num_shards."
-        )
     del checkpoint_ds_iter
-    if not merge_chunked_results:
-        raise ValueError(
-            "infer.merge_chunked_results is False, and only True is supported: a shard is one file "
-            "from the beginning. Remove the binding."
-        )
+    _check_process(merge_chunked_results)
     settings = settings or answer_settings.AnswerSettings()
     _check(input_file, output_file, shard_id, num_shards)
     folder = None if input_file is not None else _folder(output_dir)  # Before anything is loaded.
@@ -113,16 +104,13 @@ def infer(
         part,
         prompt_file,
     )
-    outputs = {}
-    for name, rows in sources.items():
-        shard = itertools.islice(rows, shard_id, None, num_shards)
-        outputs[name] = answer_output.AnswerOutput(loaded.predictor, manner, shard, live)
-    identity = {
-        **loaded.identity,
-        **{"mode": mode, "labels": list(manner.labels), "ensemble": list(manner.ensemble)},
-        "per_token": manner.per_token,
-        "shard": [shard_id, num_shards],
+    outputs = {
+        name: answer_output.AnswerOutput(
+            loaded.predictor, manner, itertools.islice(rows, shard_id, None, num_shards), live
+        )
+        for name, rows in sources.items()
     }
+    identity = loaded.identity | dataclasses.asdict(manner) | {"shard": [shard_id, num_shards]}
     sync_every = checkpoint_period * loaded.batch_size
     if folder is None:
         (output,) = outputs.values()
@@ -140,6 +128,20 @@ def infer(
         )
         for name, output in outputs.items()
     )
+
+
+def _check_process(merge_chunked_results: bool) -> None:
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"infer runs in one process, on all of its devices, and this is one of "
+            f"{jax.process_count()}; start each by itself with a part of the rows: --shard_id, "
+            "--num_shards."
+        )
+    if not merge_chunked_results:
+        raise ValueError(
+            "infer.merge_chunked_results is False, and only True is supported: a shard is one file "
+            "from the beginning. Remove the binding."
+        )
 
 
 def _check(input_file: str | None, output_file: str, shard_id: int, num_shards: int) -> None:
