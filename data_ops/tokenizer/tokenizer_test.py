@@ -348,6 +348,15 @@ class ErrorTest(parameterized.TestCase):
         with self.assertRaises(TypeError):
             self.tokenizer.encode_batch(3)
 
+    def test_a_list_of_texts_is_only_borrowed(self):
+        texts = [f"text number {i}" for i in range(40)]
+        for kept in (list, tuple, iter):
+            counts = [sys.getrefcount(text) for text in texts]
+            self.tokenizer.encode_batch(kept(texts))
+            with self.assertRaises(TypeError):
+                self.tokenizer.encode_batch(kept([*texts[:30], 3, *texts[30:]]))
+            self.assertEqual([sys.getrefcount(text) for text in texts], counts)
+
     def test_arrow_arrays_of_other_kinds(self):
         with self.assertRaisesRegex(
             TypeError, "Arrow array of format 'i'; string, binary, .* cast"

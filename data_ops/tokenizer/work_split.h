@@ -32,7 +32,7 @@ struct Part {
 };
 
 // How many ranges per thread make up for threads that are slower than others.
-constexpr size_t kPartsPerThread = 4;
+constexpr size_t kPartsPerThread = 16;
 
 // Calls `body` for every range of `borders` on at most `threads` threads, the
 // caller's and some of the pool's, each of which takes the next range when it
