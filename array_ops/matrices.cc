@@ -94,7 +94,7 @@ int64_t Offset(const Layout& layout, const std::vector<int64_t>& dims,
 decltype(&SplitProduct) OwnKernel(const Strided<const float>& a,
                                   const Strided<const float>& b,
                                   const Strided<float>& out) {
-  if (SuitsSkinnyProduct(b, out)) return SkinnyProduct;
+  if (SuitsSkinnyProduct(a, b, out)) return SkinnyProduct;
   if (UsesSplitProduct() && SuitsSplitProduct(a, b, out)) return SplitProduct;
   return nullptr;
 }

@@ -10,9 +10,11 @@
 
 namespace soft_prompts {
 
-// Whether SkinnyProduct takes the matrices, of any a, and is likely the fastest
-// way: the result has few rows, and b's rows have no gaps.
-bool SuitsSkinnyProduct(const Strided<const float>& b,
+// Whether SkinnyProduct takes the matrices, and is likely the fastest way: the
+// result has few rows, and either b's rows have no gaps, or its columns and a's
+// rows have none.
+bool SuitsSkinnyProduct(const Strided<const float>& a,
+                        const Strided<const float>& b,
                         const Strided<float>& out);
 
 // `out = a b` on the calling thread, for what SuitsSkinnyProduct takes. The

@@ -241,13 +241,16 @@ class MultiHeadAttention(nn.Module):
         """
         queries = self.query(x).reshape(keys.shape[0], -1, self.num_heads, self.head_dim)
         queries = named(queries, "batch", "length", "heads", "kv")
-        if deterministic or not self.dropout_rate:
-            attended = attention.attend(queries, keys, values, bias)
-        else:
-            logits = einsum.einsum("bqnd,bknd->bnqk", queries, keys) + bias
-            weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=False)
-            attended = einsum.einsum("bnqk,bknd->bqnd", weights, values)
+        attended = self._attend(queries, keys, values, bias, deterministic)
         return self.out(attended.reshape(*x.shape[:-1], self.num_heads * self.head_dim))
+
+    def _attend(self, queries, keys, values, bias, deterministic):
+        """`attention.attend`, with dropout of the weights where there is any."""
+        if deterministic or not self.dropout_rate:
+            return attention.attend(queries, keys, values, bias)
+        logits = einsum.einsum("bqnd,bknd->bnqk", queries, keys) + bias
+        weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=False)
+        return einsum.einsum("bnqk,bknd->bqnd", weights, values)
 
     def memory(self, y: Array, reads: int) -> Memory:
         """What `recall` needs of the encoded input.
@@ -275,13 +278,12 @@ class MultiHeadAttention(nn.Module):
         queries = einsum.einsum(
             "bqnd,hnd->bnqh", self.query(x).reshape(heads), self.key.by_head(self.num_heads)
         )
-        # All heads read the same rows, so heads and queries are one axis of one product.
-        flat = queries.reshape(batch, -1, width)
-        logits = (
-            einsum.einsum("brh,bkh->brk", flat, memory).reshape(*queries.shape[:3], keys) + bias
+        # All heads read the same rows: heads and queries are the queries of one wide head.
+        flat = queries.reshape(batch, -1, 1, width)
+        bias = jnp.broadcast_to(bias, (batch, *queries.shape[1:3], keys)).reshape(
+            batch, 1, -1, keys
         )
-        weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=deterministic)
-        read = einsum.einsum("brk,bkh->brh", weights.reshape(batch, -1, keys), memory)
+        read = self._attend(flat, memory[:, :, None], memory[:, :, None], bias, deterministic)
         attended = einsum.einsum(
             "bnqh,hnd->bqnd", read.reshape(queries.shape), self.value.by_head(self.num_heads)
         )

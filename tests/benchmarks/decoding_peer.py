@@ -46,10 +46,11 @@ class Peer:
     def __init__(self, request: dict):
         torch.set_num_threads(request["threads"])
         device = {"cpu": "cpu", "gpu": "cuda"}[request["device"]]
-        base = make_model(request).to(device)
+        dtype = getattr(torch, request["dtype"])
+        base = make_model(request).to(device, dtype)
         with np.load(request["arrays"]) as file:
             self.tokens = torch.tensor(file["tokens"], device=device).long()
-            prompts = torch.tensor(file["prompts"], device=device)
+            prompts = torch.tensor(file["prompts"], device=device, dtype=dtype)
         self.length = request["targets_length"]
         settings = peft.PromptTuningConfig(
             task_type="SEQ_2_SEQ_LM",
@@ -99,7 +100,7 @@ class Peer:
                 attention_mask=torch.ones_like(self.tokens),
                 labels=torch.full_like(self.tokens[:, :1], 3),
             )
-        return output.logits.cpu().numpy()
+        return output.logits.float().cpu().numpy()
 
 
 def main() -> None:
