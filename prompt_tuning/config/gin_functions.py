@@ -2,7 +2,9 @@
 """The functions that T5X offers to gin files as `gin_utils`."""
 
 import os
+import re
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import gin
@@ -38,6 +40,18 @@ def parsed_config() -> str:
     """All bindings, used or not, as gin text that can be read again."""
     with aliases.installed():
         return gin.config_str()
+
+
+def bindings_of(function: Callable[..., Any]) -> dict[str, str]:
+    """What gin binds to a function, by argument and as text that is the same in every process.
+
+    Of a function that a gin file names in a scope (`@scope/f`), all that was parsed.
+    """
+    try:
+        values = gin.get_bindings(function)
+    except ValueError:  # Gin does not know it, or not without the scope.
+        return {"gin": parsed_config()} if hasattr(function, "__wrapped__") else {}
+    return {name: re.sub(r" at 0x[0-9a-f]+", "", repr(value)) for name, value in values.items()}
 
 
 def summarize_gin_config(model_dir: str, summary_writer: Any = None, step: int = 0) -> None:

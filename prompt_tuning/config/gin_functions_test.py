@@ -47,6 +47,25 @@ class GinFunctionsTest(absltest.TestCase):
             gin.parse_config(text)
         self.assertEqual(gin_functions.parsed_config(), text)
 
+    def test_bindings_of_a_function(self):
+        bound = gin_functions.bindings_of(gin_functions.sum_fn)
+        self.assertEqual(bound, {"var1": "2", "var2": "3"})
+        self.assertEqual(gin_functions.bindings_of(len), {})
+
+    def test_bindings_of_a_function_in_a_scope(self):
+        with aliases.installed():
+            gin.parse_config("a/gin_utils.sum_fn.var2 = 7\nb = @a/gin_utils.sum_fn")
+            scoped = gin.query_parameter("%b").scoped_configurable_fn
+        self.assertEqual(scoped(), 9)
+        (bound,) = gin_functions.bindings_of(scoped).values()
+        self.assertIn("a/gin_utils.sum_fn.var2 = 7", bound)
+
+    def test_bindings_are_text_without_addresses(self):
+        with aliases.installed():
+            gin.parse_config("gin_utils.sum_fn.var2 = @gin_utils.bool_fn")
+        bound = gin_functions.bindings_of(gin_functions.sum_fn)
+        self.assertEqual(bound["var2"], "<function bool_fn>")
+
     def test_config_gin_is_written_whole_and_alone(self):
         gin.get_configurable(gin_functions.sum_fn)()
         folder = os.path.join(self.create_tempdir().full_path, "new")

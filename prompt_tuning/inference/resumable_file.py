@@ -87,9 +87,9 @@ def open_resumable(
     """
     partial = path + PARTIAL
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    _check_settings(partial, settings)
     with open(partial, "ab+") as stream:
         _lock(stream)
+        _check_settings(stream, settings)
         done = _cut_to_whole_lines(stream)
         file = ResumableFile(partial, stream, done, sync_every)
         try:
@@ -101,34 +101,48 @@ def open_resumable(
                 if not stream.tell():
                     _remove(partial)
             raise
-    os.replace(partial, path)
-    os.remove(partial + SETTINGS)
+        os.replace(partial, path)  # Still locked: nobody goes on with a complete file.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(partial + SETTINGS)
 
 
 def _lock(stream: BinaryIO) -> None:
     """Keeps others from writing the same records while the stream is open."""
+    taken = False
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ValueError(
-            f"{stream.name} is being written by another run; wait for its end, or name another file."
-        ) from None
+        taken = True
     except OSError:
         pass  # A file system without locks: two runs at once are the user's care.
+    # Another run may have ended since the stream was opened: then it is of what that one made.
+    if taken or not _is_at(stream, stream.name):
+        raise ValueError(
+            f"{stream.name} is being written by another run; wait for its end, or name another file."
+        )
 
 
-def _check_settings(partial: str, settings: Mapping[str, Any]) -> None:
+def _is_at(stream: BinaryIO, path: str) -> bool:
+    """Whether the file that is open is the one with this name."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _check_settings(stream: BinaryIO, settings: Mapping[str, Any]) -> None:
+    partial = stream.name
     text = json.dumps(settings, sort_keys=True, indent=1)
-    if os.path.exists(partial) and os.path.exists(partial + SETTINGS):
-        with open(partial + SETTINGS, encoding="utf-8") as stream:
-            earlier = stream.read()
+    if os.path.getsize(partial) and os.path.exists(partial + SETTINGS):
+        with open(partial + SETTINGS, encoding="utf-8") as file:
+            earlier = file.read()
         if earlier != text:
             raise ValueError(
                 f"{partial} was begun with other settings ({_difference(earlier, settings)}); "
                 "give those again to go on, or remove the file to begin anew."
             )
         return
-    _remove(partial)
+    stream.truncate(0)
     paths.write_bytes(partial + SETTINGS, text.encode("utf-8"))
 
 

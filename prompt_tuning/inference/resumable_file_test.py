@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+import fcntl
 import json
 import os
+from unittest import mock
 
 import hypothesis
 from absl.testing import absltest
@@ -39,6 +41,12 @@ class ResumableFileTest(absltest.TestCase):
     def read(self):
         with open(self.path, encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
+
+    def leave(self, text):
+        """What an earlier run left."""
+        os.makedirs(os.path.dirname(self.path))
+        with open(self.path + ".partial", "w", encoding="utf-8") as stream:
+            stream.write(text)
 
     def test_a_run_that_is_not_disturbed(self):
         self.assertEqual(self.run_on("abc"), list("abc"))
@@ -107,6 +115,30 @@ class ResumableFileTest(absltest.TestCase):
             with self.assertRaisesRegex(ValueError, "partial:2 answers another row"):
                 self.run_on(rows)
         self.assertEqual(self.run_on("abc"), ["c"])
+
+    def test_other_settings_are_taken_where_no_record_is(self):
+        self.leave("")  # Killed before its first record.
+        with open(self.path + ".partial.settings", "w", encoding="utf-8") as stream:
+            stream.write("{}")
+        self.assertEqual(self.run_on("abc"), ["a", "b", "c"])
+
+    def test_records_without_settings_are_not_gone_on_with(self):
+        self.leave('{"inputs": {}}\n')
+        self.assertEqual(self.run_on("abc"), ["a", "b", "c"])
+
+    def test_a_file_that_another_run_completes_meanwhile(self):
+        lock = fcntl.flock
+
+        def late(stream, operation):
+            os.replace(self.path + ".partial", self.path)  # The other run, just before its end.
+            lock(stream, operation)
+
+        self.leave("complete\n")
+        with mock.patch.object(fcntl, "flock", late):
+            with self.assertRaisesRegex(ValueError, "being written by another run"):
+                self.run_on("abc")
+        with open(self.path, encoding="utf-8") as stream:
+            self.assertEqual(stream.read(), "complete\n")
 
     def test_a_complete_file_is_replaced_at_the_end(self):
         self.run_on("abc")

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from prompt_tuning.checkpoints import prompt_files
-from prompt_tuning.config import checkpoint_config, dataset_config
+from prompt_tuning.config import checkpoint_config, dataset_config, gin_functions
 from prompt_tuning.inference import predictor, prompt_bank
 from prompt_tuning.partitioning import partitioner
 from prompt_tuning.runs import answer_settings, artifact_checks, initialization
@@ -97,11 +97,29 @@ def load(
         "prompts": hashes or {name: _hash(initial.params[name]) for name in initial.drawn},
         "default_prompt": settings.prompt_of_the_nameless,
         "lengths": [inputs_length, targets_length],
+        "inputs_eos": ends_with_eos(config),
+        "vocabulary": getattr(words, "fingerprint", None),
+        **_search(model),
         "sampling": repr(settings.sampling),
         "seed": settings.seed,
         "num_decodes": [settings.num_decodes, settings.return_all_decodes],
     }
     return LoadedPredictor(made, batch_size, identity)
+
+
+def _search(model: Any) -> dict[str, Any]:
+    """How the model searches where no flag says it: its functions, and what gin binds to them."""
+    functions = {
+        "decode_fn": model._decode_fn,
+        "predict_batch_with_aux": type(model).predict_batch_with_aux,
+    }
+    bound = {
+        f"{name}.{argument}": value
+        for name, function in functions.items()
+        for argument, value in gin_functions.bindings_of(function).items()
+    }
+    names = {n: getattr(f, "__qualname__", type(f).__qualname__) for n, f in functions.items()}
+    return {**names, **bound, "decoder_params": repr(model._default_decoder_params)}
 
 
 def ends_with_eos(config: dataset_config.DatasetConfig | None) -> bool:

@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
+import itertools
 import os
 
+import gin
 import numpy as np
 from absl.testing import absltest
 
 from data_ops import vocabulary
 from prompt_tuning.bundled import bundled
-from prompt_tuning.config import checkpoint_config, dataset_config
+from prompt_tuning.config import aliases, checkpoint_config, dataset_config
 from prompt_tuning.inference import predictor, requests
 from prompt_tuning.models import models, network
 from prompt_tuning.partitioning import partitioner
 from prompt_tuning.prompts import combine, prompt, prompted_network
 from prompt_tuning.runs import answer_settings, loaded_predictor
 
+_IMPORTS = """
+from __gin__ import dynamic_registration
+from t5x import decoding
+from t5x import models
+"""
 H = bundled.SIZES["emb_dim"]
 
 
@@ -66,6 +73,21 @@ class LoadedPredictorTest(absltest.TestCase):
             self.load(values, num_decodes=2),
         ):
             self.assertNotEqual(other.identity, loaded.identity)
+
+    def test_answers_depend_on_what_gin_binds_to_the_search(self):
+        self.addCleanup(gin.clear_config)
+        found = [self.load({}).identity]
+        with aliases.installed():
+            for binding in (
+                "decoding.beam_search.alpha = 0.0",
+                "decoding.beam_search.alpha = 1.0",
+                "models.EncoderDecoderModel.predict_batch_with_aux.num_decodes = 4",
+            ):
+                gin.parse_config(f"{_IMPORTS}\n{binding}")
+                found.append(self.load({}).identity)
+        for earlier, later in itertools.pairwise(found):
+            self.assertNotEqual(earlier, later)
+        self.assertEqual(found[2]["decode_fn.alpha"], "1.0")
 
     def test_the_models_own_prompt(self):
         loaded = self.load({})
