@@ -105,10 +105,10 @@ class Predictor:
           num_decodes: `K` of `predict`; None is the model's default.
           return_all_decodes: Predictions hold all `K` answers, or as many as the search found; else
             the best one.
-          report_bad_rows: A row without text, with more tokens than `inputs_length`, with half a
-            surrogate pair or with a prompt that is not there gets a `RowError` for its answer. Else
-            the first is answered like any other, the second is cut and the others end everything
-            with a ValueError.
+          report_bad_rows: A row without text, with more tokens than `inputs_length`, with ids that
+            the model does not know, with half a surrogate pair or with a prompt that is not there
+            gets a `RowError` for its answer. Else the first is answered like any other, the second
+            is cut, ids are not looked at and the others end everything with a ValueError.
           part: Where parameters and batches lie; None is one device. Of several processes, all must
             be asked the same, and all get all answers.
 
@@ -140,8 +140,9 @@ class Predictor:
         self._targets_length = targets_length
         self._batch_size, self._window = batch_size, window
         self._buckets = length_batches.usable_buckets(length_buckets, inputs_length)
+        config = model.module.config
         self._encoder = row_encoder.RowEncoder(
-            vocabulary, inputs_length, add_inputs_eos, report_bad_rows
+            vocabulary, inputs_length, add_inputs_eos, report_bad_rows, config.vocab_size
         )
         self._decode = part.jit_to_host(
             functools.partial(
@@ -374,7 +375,7 @@ def label_tokens(
         if len(tokens) >= targets_length:
             raise ValueError(
                 f"label {label!r} has {len(tokens) + 1} tokens with EOS, the limit is "
-                f"{targets_length}; shorten it or raise `targets_length`"
+                f"{targets_length}; shorten it or raise `targets_length` (--targets_length)"
             )
         if tokens in first_with:
             raise ValueError(

@@ -72,12 +72,17 @@ class RowEncoder:
         inputs_length: int,
         add_inputs_eos: bool,
         report_bad_rows: bool,
+        num_ids: int | None = None,
     ):
-        """Remembers how; see `predictor.Predictor` for the arguments."""
+        """Remembers how; see `predictor.Predictor` for the arguments.
+
+        `num_ids` is how many tokens the model knows; None is not known.
+        """
         self._vocabulary = vocabulary
         self._length = inputs_length
         self._eos = vocabulary.eos_id if add_inputs_eos else None
         self._report = report_bad_rows
+        self._num_ids = num_ids
 
     def encode(
         self,
@@ -159,7 +164,7 @@ class RowEncoder:
         table: prompt_bank.PromptTable | None,
         default_prompt: str | None,
     ) -> int | requests.RowError:
-        if self._report and request.tokens is None and (error := _text_error(request.text)):
+        if self._report and (error := self._input_error(request)):
             return error
         name = request.prompt or default_prompt
         if table is None:
@@ -188,6 +193,22 @@ class RowEncoder:
                 row[: len(ids)] = ids[:width]
         return tokens
 
+    def _input_error(self, request: requests.Request) -> requests.RowError | None:
+        """What is wrong with a text or with ids alone."""
+        if request.tokens is None:
+            return _text_error(request.text)
+        ids = np.asarray(request.tokens, np.int64)
+        if not ids.any():
+            return requests.RowError(requests.EMPTY, "the row has no tokens")
+        most = np.inf if self._num_ids is None else self._num_ids - 1
+        outside = ids[(ids < 0) | (ids > most)]
+        if not outside.size:
+            return None
+        return requests.RowError(
+            requests.UNREADABLE,
+            f"the row has the token {outside[0]}; accepted are 0 to {most}, which the model knows",
+        )
+
     def _too_long(self, request: requests.Request) -> requests.RowError:
         if request.tokens is not None:
             count = len(request.tokens)
@@ -196,7 +217,7 @@ class RowEncoder:
         return requests.RowError(
             requests.TOO_LONG,
             f"the text has {count} tokens, the limit is {self._length}; shorten it or raise "
-            "`inputs_length`",
+            "`inputs_length` (--inputs_length)",
         )
 
 

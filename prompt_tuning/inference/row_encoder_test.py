@@ -58,7 +58,7 @@ class RowEncoderTest(parameterized.TestCase):
         rows = ["abcdefgh", Request("a", "sst")]
         first, second = encode(rows, make_table("sst2", "mrpc"), "mrpc").errors.values()
         messages = {first.kind: first.message, second.kind: second.message}
-        self.assertRegex(messages["too_long"], "9 tokens, the limit is 6.*inputs_length")
+        self.assertRegex(messages["too_long"], "9 tokens, the limit is 6.*--inputs_length")
         self.assertRegex(messages["unknown_prompt"], "'sst' among the 2.*sst2")
         (error,) = encode([Request("a")], make_table("sst2")).errors.values()
         self.assertRegex(error.message, "names no prompt.*sst2")
@@ -115,6 +115,19 @@ class RowEncoderTest(parameterized.TestCase):
         self.assertRegex(error.message, "7 tokens, the limit is 6")
         cut = encode([Request("a", tokens=range(2, 9))], report=False)
         np.testing.assert_array_equal(cut.tokens, [[2, 3, 4, 5, 6, 7]])
+
+    @parameterized.parameters(
+        ((), "empty", "no tokens"),
+        ((0, 0), "empty", "no tokens"),
+        ((2, -1), "unreadable", "token -1; accepted are 0 to 31"),
+        ((2, 32), "unreadable", "token 32; accepted are 0 to 31"),
+    )
+    def test_ids_that_the_model_does_not_know(self, ids, kind, message):
+        encoder = row_encoder.RowEncoder(make_encoder()._vocabulary, 6, True, True, num_ids=32)
+        encoded = encoder.encode([Request("", tokens=ids), Request("", tokens=(31,))])
+        np.testing.assert_array_equal(encoded.rows, [1])
+        self.assertEqual(encoded.errors[0].kind, kind)
+        self.assertRegex(encoded.errors[0].message, message)
 
     def test_targets_are_texts_or_ids(self):
         asked = [Request("", target="ab"), Request("", target="not read", target_tokens=(9, 0, 8))]

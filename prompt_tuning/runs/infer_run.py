@@ -160,8 +160,16 @@ def _check(input_file: str | None, output_file: str, shard_id: int, num_shards: 
 
 
 def _check_output_file(input_file: str, path: str) -> None:
-    """Refuses what a complete file of answers must not take the place of."""
+    """Refuses what a complete file of answers must not take the place of, before a model is read."""
     if not os.path.lexists(path):
+        above = os.path.dirname(os.path.abspath(path))
+        while not os.path.lexists(above):  # Missing folders are made.
+            above = os.path.dirname(above)
+        if not (os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK)):
+            raise ValueError(
+                f"{path} cannot be made, because {above} is no folder that can be written to; name "
+                "another file: --output_file (OUTPUT_FILE)."
+            )
         return
     # Links there, such as /dev/stdout, are what they stand for to whoever opens them only.
     if not os.path.isfile(path) or os.path.dirname(os.path.abspath(path)) in ("/dev", "/dev/fd"):

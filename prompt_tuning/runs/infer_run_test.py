@@ -41,6 +41,14 @@ class InferRunTest(parameterized.TestCase):
     def test_output_that_is_no_file(self, path):
         self.refused(f"{path} is no file, .*--output_file", input_file="-", output_file=path)
 
+    def test_output_below_a_file(self):
+        path = self.create_tempfile("rows.txt", "one\n").full_path
+        self.refused(
+            f"because {path} is no folder .*--output_file",
+            input_file=path,
+            output_file=f"{path}/new/out.jsonl",
+        )
+
     def test_output_in_place_of_the_input(self):
         path = self.create_tempfile("rows.txt", "one\n").full_path
         self.refused("take the place of their input", input_file=path, output_file=path)

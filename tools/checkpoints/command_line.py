@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the tools here end: 0 fine, 1 `error: <one sentence>`, 2 wrong usage; never a traceback."""
+"""How the tools here end: 0 fine, 1 `error: <one sentence>`, 2 wrong usage; never a traceback.
+
+141 if nobody reads the output any more.
+"""
 
 import os
 import sys
@@ -8,6 +11,7 @@ from typing import TypeVar
 
 from absl import app, flags
 
+_OUTPUT_CLOSED = 141  # As of a process that SIGPIPE ends.
 _Value = TypeVar("_Value")
 
 
@@ -35,6 +39,9 @@ def status(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> 
         return main(argv) or 0
     except app.UsageError as error:
         return _usage(error)
+    except BrokenPipeError:  # Whoever reads the output, such as `head`, has enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _OUTPUT_CLOSED
     except (ValueError, OSError, ImportError) as error:
         return _report(str(error), 1)
 

@@ -24,6 +24,16 @@ def run_tool(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
+_ENDLESS = """
+import sys
+from tools.checkpoints import command_line
+def main(argv):
+    while True:
+        print("line")
+sys.exit(command_line.status(main, []))
+"""
+
+
 class StatusTest(parameterized.TestCase):
     def status_of(self, main) -> tuple[int, str]:
         with contextlib.redirect_stderr(io.StringIO()) as errors:
@@ -33,6 +43,17 @@ class StatusTest(parameterized.TestCase):
     @parameterized.parameters((None, 0), (0, 0), (1, 1))
     def test_the_result_is_the_status(self, result, code):
         self.assertEqual(self.status_of(lambda argv: result), (code, ""))
+
+    def test_a_reader_that_has_seen_enough(self):
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join([_REPOSITORY, *sys.path]))
+        command = [sys.executable, "-c", _ENDLESS]
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            self.assertEqual(process.stdout.readline(), "line\n")
+            process.stdout.close()
+            self.assertEqual(process.stderr.read(), "")
+            self.assertEqual(process.wait(), 141)
 
     @parameterized.parameters(ValueError, FileNotFoundError, OSError, ImportError)
     def test_a_user_error_is_one_line(self, kind):

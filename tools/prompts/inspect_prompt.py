@@ -66,9 +66,9 @@ def main(argv: Sequence[str]) -> None:
             f"--initial names {', '.join(unknown)}, which is no prompt; --prompt has "
             f"{', '.join(prompts)}."
         )
-    pieces = _vocabulary()
+    embedding, pieces = _embedding(), _vocabulary()
     # Rows behind the vocabulary are padding of the table and stand for no piece.
-    embedding = _embedding()[: pieces.vocab_size]
+    embedding = embedding[: pieces.vocab_size]
     measured = []
     for name, prompt in prompts.items():
         geometry = prompt_geometry.measure(prompt, embedding, NEAREST.value, initial.get(name))
@@ -116,7 +116,10 @@ def _embedding() -> np.ndarray:
         flag for flag in (BASE_MODEL, CHECKPOINT_DIR, EMBEDDING_FILE) if flag.value is not None
     ]
     if len(given) != 1:
-        raise ValueError("Give one of --base_model, --checkpoint_dir and --embedding_file.")
+        raise ValueError(
+            "the pieces near a prompt are those of its frozen model; give one of --base_model, "
+            "--checkpoint_dir and --embedding_file."
+        )
     (flag,) = given
     path = command_line.required(flag)
     if flag is EMBEDDING_FILE:
