@@ -87,7 +87,7 @@ struct Matrix {
 template <typename Number, typename OutNumber>
 void MultiplyInto(const Matrix<Number>& a, const Matrix<Number>& b,
                   const Matrix<OutNumber>& out) {
-  Multiply(kType<Number>, a.layout(), a.data, b.layout(), b.data,
+  Multiply(kType<Number>, a.layout(), a.data, kType<Number>, b.layout(), b.data,
            kType<OutNumber>, out.layout(), out.data);
 }
 

@@ -162,14 +162,19 @@ class RefusalTest(OneDnnTestCase):
             _call(_normal(0, (4, 6)), _normal(1, (6, 5)), **attributes).block_until_ready()
 
     @parameterized.parameters(
-        ("float32", "bfloat16", "float32"),
+        ("bfloat16", "float32", "float32"),
         ("float32", "float32", "bfloat16"),
         ("float16", "float16", "float16"),
         ("int32", "int32", "int32"),
     )
     def test_dtypes(self, a, b, out):
-        with self.assertRaisesRegex(jax.errors.JaxRuntimeError, "all float32 or all bfloat16"):
+        with self.assertRaisesRegex(jax.errors.JaxRuntimeError, "all bfloat16, or b alone"):
             _call(_normal(0, (4, 6), a), _normal(1, (6, 5), b), out).block_until_ready()
+
+    def test_float32_times_bfloat16_of_another_form(self):
+        a, b = _normal(0, (4, 6), "float32"), _normal(1, (6, 5), "bfloat16")
+        with self.assertRaisesRegex(jax.errors.JaxRuntimeError, "only where the first has few"):
+            _call(a, b, "float32").block_until_ready()
 
 
 class PlanTest(parameterized.TestCase):

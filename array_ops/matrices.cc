@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <stdexcept>
+#include <type_traits>
 #include <utility>
 
 #include "array_ops/skinny_product.h"
@@ -18,6 +20,7 @@ namespace soft_prompts {
 namespace {
 
 using dnnl::memory;
+using Bfloat16 = uint16_t;  // Its bits.
 
 // Shapes are few in training; serving may see many.
 constexpr size_t kMostPrograms = 1024;
@@ -90,47 +93,63 @@ int64_t Offset(const Layout& layout, const std::vector<int64_t>& dims,
   return offset;
 }
 
-// How our own kernels compute a product of float32; null for oneDNN's.
-decltype(&SplitProduct) OwnKernel(const Strided<const float>& a,
-                                  const Strided<const float>& b,
-                                  const Strided<float>& out) {
-  if (SuitsSkinnyProduct(a, b, out)) return SkinnyProduct;
-  if (UsesSplitProduct() && SuitsSplitProduct(a, b, out)) return SplitProduct;
+template <typename A, typename B, typename Out>
+using Kernel = void (*)(const Strided<const A>&, const Strided<const B>&,
+                        const Strided<Out>&);
+
+// How our own kernels compute a product; null for oneDNN's.
+template <typename A, typename B, typename Out>
+Kernel<A, B, Out> OwnKernel(const Strided<const A>& a,
+                            const Strided<const B>& b,
+                            const Strided<Out>& out) {
+  if (SuitsSkinnyProduct(a, b, out)) return SkinnyProduct<A, B, Out>;
+  if constexpr (std::is_same<B, float>::value) {
+    if (UsesSplitProduct() && SuitsSplitProduct(a, b, out)) return SplitProduct;
+  }
   return nullptr;
 }
 
 // Whether one of our own kernels computed the product.
-bool MultiplyOwn(const Layout& a, const float* a_data, const Layout& b,
-                 const float* b_data, const Layout& out, float* out_data) {
-  const auto kernel = OwnKernel(LastAxes(a, a_data), LastAxes(b, b_data),
-                                LastAxes(out, out_data));
+template <typename A, typename B, typename Out>
+bool MultiplyOwn(const Layout& a, const void* a_data, const Layout& b,
+                 const void* b_data, const Layout& out, void* out_data) {
+  const A* const left = static_cast<const A*>(a_data);
+  const B* const right = static_cast<const B*>(b_data);
+  Out* const result = static_cast<Out*>(out_data);
+  const auto kernel =
+      OwnKernel(LastAxes(a, left), LastAxes(b, right), LastAxes(out, result));
   if (!kernel) return false;
   int64_t count = 1;
   for (size_t axis = 0; axis + 2 < out.dims.size(); ++axis) {
     count *= out.dims[axis];
   }
   for (int64_t i = 0; i < count; ++i) {
-    kernel(LastAxes(a, a_data + Offset(a, out.dims, i)),
-           LastAxes(b, b_data + Offset(b, out.dims, i)),
-           LastAxes(out, out_data + Offset(out, out.dims, i)));
+    kernel(LastAxes(a, left + Offset(a, out.dims, i)),
+           LastAxes(b, right + Offset(b, out.dims, i)),
+           LastAxes(out, result + Offset(out, out.dims, i)));
   }
   return true;
 }
 
 }  // namespace
 
-void Multiply(memory::data_type type, const Layout& a, const void* a_data,
-              const Layout& b, const void* b_data, memory::data_type out_type,
-              const Layout& out, void* out_data) {
+void Multiply(memory::data_type a_type, const Layout& a, const void* a_data,
+              memory::data_type b_type, const Layout& b, const void* b_data,
+              memory::data_type out_type, const Layout& out, void* out_data) {
   const auto f32 = memory::data_type::f32;
-  if (type == f32 && out_type == f32 &&
-      MultiplyOwn(a, static_cast<const float*>(a_data), b,
-                  static_cast<const float*>(b_data), out,
-                  static_cast<float*>(out_data))) {
-    return;
+  const auto own = b_type == f32   ? MultiplyOwn<float, float, float>
+                   : a_type == f32 ? MultiplyOwn<float, Bfloat16, float>
+                   : out_type == f32
+                       ? MultiplyOwn<Bfloat16, Bfloat16, float>
+                       : MultiplyOwn<Bfloat16, Bfloat16, Bfloat16>;
+  if (own(a, a_data, b, b_data, out, out_data)) return;
+  if (a_type != b_type) {
+    throw std::invalid_argument(
+        "a float32 and a bfloat16 array are multiplied only where the first "
+        "has few rows and both lie without gaps");
   }
   thread_local Thread thread;
-  std::vector<int64_t> key = {static_cast<int64_t>(type),
+  std::vector<int64_t> key = {static_cast<int64_t>(a_type),
                               static_cast<int64_t>(out_type)};
   for (const Layout* layout : {&a, &b, &out}) {
     key.insert(key.end(), layout->dims.begin(), layout->dims.end());
@@ -139,7 +158,7 @@ void Multiply(memory::data_type type, const Layout& a, const void* a_data,
   auto found = thread.programs.find(key);
   if (found == thread.programs.end()) {
     if (thread.programs.size() >= kMostPrograms) thread.programs.clear();
-    Program program = MakeProgram(thread.engine, type, a, b, out_type, out);
+    Program program = MakeProgram(thread.engine, a_type, a, b, out_type, out);
     found = thread.programs.emplace(std::move(key), std::move(program)).first;
   }
   const Program& program = found->second;

@@ -16,15 +16,17 @@ struct Layout {
   std::vector<int64_t> strides;
 };
 
-// `out = a b` on the calling thread alone; `type` of a and b and `out_type` are
-// float32 or bfloat16, sums are float32. A leading axis of size 1 is broadcast.
+// `out = a b` on the calling thread alone. The types are float32 or bfloat16:
+// all alike, a and b bfloat16, or, where SkinnyProduct takes it, b alone; sums
+// are float32. A leading axis of size 1 is broadcast.
 //
 // oneDNN makes a program for each new set of layouts, which the thread keeps.
-// In float32 few rows are SkinnyProduct's, and where the processor has AMX
-// large products are SplitProduct's, unless the environment has
+// Few rows are SkinnyProduct's, and where the processor has AMX large products
+// in float32 are SplitProduct's, unless the environment has
 // PROMPT_TUNING_SPLIT_FLOAT32=0. The processor has AVX-512F.
-// Throws dnnl::error.
-void Multiply(dnnl::memory::data_type type, const Layout& a, const void* a_data,
+// Throws dnnl::error, and std::invalid_argument for other types.
+void Multiply(dnnl::memory::data_type a_type, const Layout& a,
+              const void* a_data, dnnl::memory::data_type b_type,
               const Layout& b, const void* b_data,
               dnnl::memory::data_type out_type, const Layout& out,
               void* out_data);

@@ -37,7 +37,7 @@ xla::ffi::Error InParallel(xla::ffi::ThreadPool pool, int64_t count,
       try {
         task(i);
       } catch (const std::exception& error) {
-        message = std::string("oneDNN: ") + error.what();
+        message = error.what();
       }
       std::lock_guard<std::mutex> lock(shared->mutex);
       if (shared->message.empty()) shared->message = message;

@@ -89,11 +89,13 @@ Error Product(xla::ffi::ThreadPool pool, AnyBuffer a, AnyBuffer b,
               xla::ffi::Result<AnyBuffer> out, Numbers a_dims,
               Numbers a_strides, Numbers b_dims, Numbers b_strides,
               Numbers out_dims, Numbers out_strides) {
-  const DataType type = a.element_type();
+  const DataType type = a.element_type(), b_type = b.element_type();
   if ((type != DataType::F32 && type != DataType::BF16) ||
-      b.element_type() != type || out->element_type() != type) {
+      (b_type != type && b_type != DataType::BF16) ||
+      out->element_type() != type) {
     return Error::InvalidArgument(
-        "product: a, b and out must be all float32 or all bfloat16");
+        "product: a, b and out must be all float32, all bfloat16, or b alone "
+        "bfloat16");
   }
   const Layout left = ToLayout(a_dims, a_strides);
   const Layout right = ToLayout(b_dims, b_strides);
@@ -117,11 +119,13 @@ Error Product(xla::ffi::ThreadPool pool, AnyBuffer a, AnyBuffer b,
   const int64_t threads = std::min(
       {std::max<int64_t>(pool.num_threads(), 1), length, work / kShare + 1});
   const int64_t share = (length + threads - 1) / threads;
-  const auto type_of = type == DataType::F32 ? dnnl::memory::data_type::f32
-                                             : dnnl::memory::data_type::bf16;
-  const int64_t width = type == DataType::F32 ? 4 : 2;
-  const auto at = [width](void* data, int64_t offset) {
-    return static_cast<char*>(data) + offset * width;
+  const auto type_of = [](DataType type) {
+    return type == DataType::F32 ? dnnl::memory::data_type::f32
+                                 : dnnl::memory::data_type::bf16;
+  };
+  const auto at = [](const AnyBuffer& array, int64_t offset) {
+    const int64_t width = array.element_type() == DataType::F32 ? 4 : 2;
+    return static_cast<char*>(array.untyped_data()) + offset * width;
   };
   return InParallel(pool, (length + share - 1) / share, [&](int64_t index) {
     const int64_t start = index * share;
@@ -133,9 +137,8 @@ Error Product(xla::ffi::ThreadPool pool, AnyBuffer a, AnyBuffer b,
     const Layout b_part =
         axis + 2 == rank ? right : Part(right, axis, start, size, &b_at);
     const Layout out_part = Part(result, axis, start, size, &out_at);
-    Multiply(type_of, a_part, at(a.untyped_data(), a_at), b_part,
-             at(b.untyped_data(), b_at), type_of, out_part,
-             at(out->untyped_data(), out_at));
+    Multiply(type_of(type), a_part, at(a, a_at), type_of(b_type), b_part,
+             at(b, b_at), type_of(type), out_part, at(*out, out_at));
   });
 }
 

@@ -6,21 +6,26 @@
 
 // Products of a few rows with a large matrix, as of a decoding step with its
 // weights: what takes the time is reading the matrix, once, in the order in
-// which it lies in memory.
+// which it lies in memory. Sums are float32.
+//
+// The numbers of a, b and out are float or Bfloat16: all alike, all but out
+// Bfloat16, or only b.
 
 namespace soft_prompts {
 
 // Whether SkinnyProduct takes the matrices, and is likely the fastest way: the
-// result has few rows, and either b's rows have no gaps, or its columns and a's
-// rows have none.
-bool SuitsSkinnyProduct(const Strided<const float>& a,
-                        const Strided<const float>& b,
-                        const Strided<float>& out);
+// result has few rows (fewer where b is narrow, which other ways multiply
+// faster), and either b's rows have no gaps, or its columns and a's rows have
+// none.
+template <typename A, typename B, typename Out>
+bool SuitsSkinnyProduct(const Strided<const A>& a, const Strided<const B>& b,
+                        const Strided<Out>& out);
 
 // `out = a b` on the calling thread, for what SuitsSkinnyProduct takes. The
 // processor has AVX-512F.
-void SkinnyProduct(const Strided<const float>& a, const Strided<const float>& b,
-                   const Strided<float>& out);
+template <typename A, typename B, typename Out>
+void SkinnyProduct(const Strided<const A>& a, const Strided<const B>& b,
+                   const Strided<Out>& out);
 
 }  // namespace soft_prompts
 

@@ -2,6 +2,7 @@
 """Float32 products of a few rows with a large matrix, as decoding has them."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
@@ -37,6 +38,51 @@ class SkinnyProductTest(parameterized.TestCase):
         exact = a.astype("float64") @ b.astype("float64")
         # Sums of up to 16390 rounded products, relative to the size of the sums.
         self.assertLess(np.abs(found - exact).max() / np.sqrt(depth), 2e-5)
+
+    # Row by row and column by column; 17 rows are no longer few.
+    @parameterized.product(
+        rows=(1, 7, 16, 17),
+        sizes=((1040, 1009), (4099, 512), (45, 24001)),
+        order=("mk,kn->mn", "km,kn->mn", "mk,nk->mn"),
+    )
+    def test_bfloat16(self, rows, sizes, order):
+        if "bfloat16" not in onednn.types():
+            self.skipTest("the processor has no bfloat16 units")
+        depth, columns = sizes
+        a, b = (
+            _normal(seed, shape).astype(jnp.bfloat16)
+            for seed, shape in ((0, (rows, depth)), (1, (depth, columns)))
+        )
+        first, second = order.partition("->")[0].split(",")
+        found = _product(order, a if first == "mk" else a.T, b if second == "kn" else b.T)
+        self.assertEqual(found.dtype, jnp.bfloat16)
+        exact = a.astype("float64") @ b.astype("float64")
+        # The result is rounded to 8 bits, once.
+        error = np.abs(found.astype("float64") - exact)
+        self.assertLess((error - np.abs(exact) / 256).max() / np.sqrt(depth), 2e-5)
+
+    @parameterized.parameters((1,), (4, 4), (17,))
+    def test_float32_times_bfloat16_is_as_if_widened(self, *rows):
+        x = _normal(0, (*rows, 520))
+        kernel = _normal(1, (520, 4097)).astype(jnp.bfloat16)
+        wide = kernel.astype("float32")
+        call = jax.jit(einsum.times_narrow)
+        found, expected = np.asarray(call(x, kernel)), np.asarray(call(x, wide))
+        self.assertEqual(found.dtype, np.float32)
+        np.testing.assert_array_equal(found, expected)
+        pulled = jax.grad(lambda x, kernel: jnp.sum(call(x, kernel) ** 2), argnums=(0, 1))
+        for got, wanted in zip(pulled(x, kernel), pulled(x, wide), strict=True):
+            wanted = np.asarray(wanted).astype(got.dtype).astype("float32")
+            scale = np.abs(wanted).max()
+            np.testing.assert_allclose(
+                np.asarray(got, "float32") / scale, wanted / scale, rtol=0, atol=4e-3
+            )
+
+    def test_float32_times_bfloat16_does_not_widen_in_memory(self):
+        x, kernel = jnp.ones((16, 512)), jnp.ones((512, 8192), jnp.bfloat16)
+        lowered = jax.jit(einsum.times_narrow).lower(x, kernel).as_text()
+        self.assertIn("soft_prompts_product", lowered)
+        self.assertNotIn("tensor<512x8192xf32>", lowered)
 
     def test_batches_and_broadcast_axes(self):
         a, b = _normal(0, (5, 2, 12, 130)), _normal(1, (5, 130, 144))

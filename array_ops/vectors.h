@@ -23,6 +23,10 @@ inline __mmask16 Live(int64_t left) {
   return left >= kLanes ? 0xffff : left <= 0 ? 0 : (1u << left) - 1;
 }
 
+inline float Widened(Bfloat16 number) {
+  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(number << 16)));
+}
+
 inline __m512 Load(const float* from, __mmask16 live) {
   return _mm512_maskz_loadu_ps(live, from);
 }

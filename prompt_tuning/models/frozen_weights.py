@@ -26,6 +26,7 @@ Array = jax.Array
 
 DTYPES = ("float32", "bfloat16", "int8")
 _LARGEST = 127
+_NAN_BITS = 0x7FC0  # Of a bfloat16 NaN.
 
 
 @flax.struct.dataclass
@@ -82,7 +83,7 @@ def product(x: Array, kernel: Matrix, dtype: Any) -> Array:
     if isinstance(kernel, QuantizedMatrix):
         result = einsum.einsum("...h,hf->...f", x.astype(dtype), kernel.values.astype(dtype))
         return (result * kernel.scale.reshape((1,) * (x.ndim - 1) + (-1,))).astype(dtype)
-    return einsum.einsum("...h,hf->...f", x.astype(dtype), kernel.astype(dtype))
+    return einsum.times_narrow(x.astype(dtype), kernel)
 
 
 def rows(table: Matrix, tokens: Array) -> Array:
@@ -90,7 +91,31 @@ def rows(table: Matrix, tokens: Array) -> Array:
     if isinstance(table, QuantizedMatrix):
         scale = jnp.take(table.scale, tokens, axis=0, mode="fill")
         return jnp.take(table.values, tokens, axis=0, mode="clip") * scale
+    return _bfloat16_rows(table, tokens) if table.dtype == jnp.bfloat16 else _rows(table, tokens)
+
+
+def _rows(table: Array, tokens: Array) -> Array:
     return jnp.take(table, tokens, axis=0, mode="fill")
+
+
+@jax.custom_vjp
+def _bfloat16_rows(table: Array, tokens: Array) -> Array:
+    """`_rows` of the bits: of bfloat16 numbers XLA on a CPU would widen the whole table first."""
+    bits = jax.lax.bitcast_convert_type(table, jnp.uint16)
+    found = jnp.take(bits, tokens, axis=0, mode="fill", fill_value=_NAN_BITS)
+    return jax.lax.bitcast_convert_type(found, jnp.bfloat16)
+
+
+def _bfloat16_rows_forward(table, tokens):
+    return _bfloat16_rows(table, tokens), (table, tokens)
+
+
+def _bfloat16_rows_backward(saved, gradient):
+    table, tokens = saved
+    return *jax.vjp(lambda table: _rows(table, tokens), table)[1](gradient), None
+
+
+_bfloat16_rows.defvjp(_bfloat16_rows_forward, _bfloat16_rows_backward)
 
 
 def store(params: Mapping[str, Any], dtype: str) -> dict[str, Any]:

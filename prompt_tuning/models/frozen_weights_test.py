@@ -45,6 +45,22 @@ class QuantizedMatrixTest(parameterized.TestCase):
             got.astype(np.float32), expected, atol=tolerance * np.abs(expected).max()
         )
 
+    def test_rows_of_a_bfloat16_table_and_their_gradient(self):
+        table = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.bfloat16)
+        tokens = jnp.array([[4, 0, 4], [1, 5, -6]])
+        found = frozen_weights.rows(table, tokens)
+        self.assertEqual(found.dtype, jnp.bfloat16)
+        expected = jnp.take(table, tokens, axis=0, mode="fill")
+        np.testing.assert_array_equal(found.astype("float32"), expected.astype("float32"))
+        self.assertTrue(np.isnan(np.asarray(found[1, 1:], "float32")).all())
+
+        def loss(rows):
+            return lambda table: jnp.sum(rows(table, tokens[:1]).astype("float32") ** 2)
+
+        got = jax.grad(loss(frozen_weights.rows))(table)
+        wanted = jax.grad(loss(lambda t, i: jnp.take(t, i, axis=0)))(table)
+        np.testing.assert_array_equal(got.astype("float32"), wanted.astype("float32"))
+
     def test_rows_of_a_table(self):
         table = frozen_weights.quantize(_KERNEL, 1)
         tokens = np.array([[0, 15], [3, 16]])
