@@ -249,8 +249,11 @@ class MultiHeadAttention(nn.Module):
         if deterministic or not self.dropout_rate:
             return attention.attend(queries, keys, values, bias)
         logits = einsum.einsum("bqnd,bknd->bnqk", queries, keys) + bias
-        weights = self.weights_dropout(jax.nn.softmax(logits), deterministic=False)
-        return einsum.einsum("bnqk,bknd->bqnd", weights, values)
+        weights = jax.nn.softmax(logits)
+        # A mask for each head, also where all heads' queries are those of a single one.
+        by_head = weights.reshape(weights.shape[0], self.num_heads, -1, weights.shape[-1])
+        dropped = self.weights_dropout(by_head, deterministic=False).reshape(weights.shape)
+        return einsum.einsum("bnqk,bknd->bqnd", dropped, values)
 
     def memory(self, y: Array, reads: int) -> Memory:
         """What `recall` needs of the encoded input.

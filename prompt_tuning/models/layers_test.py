@@ -254,6 +254,20 @@ class AbsorbedAttentionTest(parameterized.TestCase):
             expected[1],
         )
 
+    def test_dropout_is_that_of_the_projected_path(self):
+        """Each head has a mask of its own, which its queries share."""
+        module = self.module.clone(dropout_rate=0.5)
+
+        def recall(module, reads):
+            memory = module.memory(self.y, reads)
+            return module.recall(_normal(3, 2, 4, 10), memory, jnp.zeros((1, 1, 1, 7)), False)
+
+        rngs = {"dropout": jax.random.PRNGKey(6)}
+        absorbed, projected = (
+            module.apply(self.variables, reads, method=recall, rngs=rngs) for reads in (8, 1000)
+        )
+        np.testing.assert_allclose(absorbed, projected, rtol=1e-4, atol=1e-4)
+
     def test_a_masked_key_has_no_influence(self):
         x = _normal(3, 2, 4, 10)
         bias = layers.mask_to_bias(jnp.arange(7)[None, None, None, :] < 4, _F32)
