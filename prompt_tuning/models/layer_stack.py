@@ -81,12 +81,28 @@ def run(
             length=count,
             check_constancy_invariants=False,
         )(layers, carry, xs)
-    step = _traced_once(body, layers) if _is_pure(layers[0]) else body
+    step = body
+    if _is_traced(carry) and _is_pure(layers[0]) and _are_alike(layers):
+        step = _traced_once(body, layers)
     outputs = []
     for layer, x in zip(layers, [None] * count if xs is None else xs, strict=True):
         carry, output = step(layer, carry, x)
         outputs.append(output)
     return carry, tuple(outputs)
+
+
+def _is_traced(carry: Any) -> bool:
+    """Whether a program is being made; outside of one, each call would compile one of its own."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(carry))
+
+
+def _are_alike(layers: Sequence[nn.Module]) -> bool:
+    """Whether bound layers differ in nothing but their names and parameters."""
+    first, *others = (layer.unbind()[0] for layer in layers)
+    try:
+        return all(layer == first for layer in others)
+    except ValueError:  # An attribute is an array, which has no single answer.
+        return False
 
 
 def _is_pure(layer: nn.Module) -> bool:

@@ -198,6 +198,22 @@ class EncoderDecoderModelTest(parameterized.TestCase):
         model.output_vocabulary = types.SimpleNamespace(eos_id=7)
         self.assertEqual(model.eos_id, 7)
 
+    def test_rows_are_separate_where_every_term_of_the_loss_is_a_sum_over_them(self):
+        def separate(model_class=models.EncoderDecoderModel, dropout_rate=0.0, **settings):
+            module = network.Transformer(_CONFIG.replace(dropout_rate=dropout_rate))
+            return model_class(module, None, None, None, **settings).rows_are_separate
+
+        class WithATermOfTheBatch(models.EncoderDecoderModel):
+            def loss_fn(self, params, batch, dropout_rng=None, **extra):
+                loss, metrics = super().loss_fn(params, batch, dropout_rng, **extra)
+                return loss + 1.0, metrics
+
+        self.assertTrue(separate())
+        self.assertTrue(separate(loss_normalizing_factor=3.0, z_loss=1e-4))
+        self.assertFalse(separate(loss_normalizing_factor="NUM_REAL_TARGET_TOKENS"))
+        self.assertFalse(separate(dropout_rate=0.1))
+        self.assertFalse(separate(WithATermOfTheBatch))
+
     def test_packed_batches_are_refused(self):
         batch = {**_BATCH, "encoder_segment_ids": np.ones((2, 6))}
         with self.assertRaisesRegex(ValueError, "encoder_segment_ids.*pack = False"):

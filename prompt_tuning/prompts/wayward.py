@@ -112,11 +112,6 @@ class WaywardPromptEncoderDecoderModel(models.EncoderDecoderModel):
         self._discrete_prompt = np.asarray(discrete_prompt)
         self._prompt_path = prompt_path
 
-    @property
-    def rows_are_separate(self) -> bool:
-        """No: the distance is added once for a batch."""
-        return False
-
     def loss_fn(
         self,
         params: models.Params,

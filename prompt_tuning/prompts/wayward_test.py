@@ -81,6 +81,9 @@ class GinFunctionsTest(parameterized.TestCase):
 
 
 class WaywardModelTest(parameterized.TestCase):
+    def test_the_distance_is_a_term_of_the_batch(self):
+        self.assertFalse(make().rows_are_separate)
+
     def test_loss_and_gradient(self):
         plain = models.EncoderDecoderModel(MODULE, None, None, None, z_loss=1e-4)
 

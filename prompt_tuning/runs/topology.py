@@ -50,6 +50,13 @@ def data_arguments(part: partitioner.Partitioner, config: Any) -> dict[str, Any]
     return {"shard_index": index, "num_shards": count, "seed": seed}
 
 
+def _cores() -> int:
+    """Those that the process may use, where the system says so."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def row_groups(
     part: partitioner.Partitioner, length_buckets: Mapping[str, Sequence[int]]
 ) -> row_groups_lib.RowGroups | None:
@@ -64,6 +71,6 @@ def row_groups(
     devices = part.mesh.devices.flat
     if len(devices) > 1 or devices[0].platform != "cpu":
         return None
-    rows = max(_FEWEST_ROWS, _ROWS_OF_A_CORE * len(os.sched_getaffinity(0)))
+    rows = max(_FEWEST_ROWS, _ROWS_OF_A_CORE * _cores())
     widths = {"encoder": length_buckets["inputs"], "decoder": length_buckets["targets"]}
     return row_groups_lib.RowGroups(rows, widths)

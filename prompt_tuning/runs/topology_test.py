@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of what a run makes of its partitioning settings."""
 
+import types
 from unittest import mock
 
 import jax
@@ -52,6 +53,17 @@ class TopologyTest(parameterized.TestCase):
         self.assertGreaterEqual(groups.most_rows, 8)
         self.assertEqual(groups.widths, {"encoder": (16, 32), "decoder": (4,)})
         self.assertIsNone(topology.row_groups(topology.partitioner_of(None), buckets))
+
+    @parameterized.parameters(
+        ({"sched_getaffinity": lambda pid: set(range(32)), "cpu_count": lambda: 64}, 64),
+        ({"cpu_count": lambda: 16}, 32),  # macOS tells no affinity.
+        ({"cpu_count": lambda: None}, 8),
+    )
+    def test_rows_for_each_core(self, system, rows):
+        buckets = {"inputs": (16,), "targets": (4,)}
+        with mock.patch.object(topology, "os", types.SimpleNamespace(**system)):
+            groups = topology.row_groups(partitioner.Partitioner(), buckets)
+        self.assertEqual(groups.most_rows, rows)
 
     def test_without_a_seed_the_leaders_order_is_everybodys(self):
         part = topology.partitioner_of(None)

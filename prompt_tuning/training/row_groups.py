@@ -16,6 +16,7 @@ Batch = Mapping[str, Any]
 
 # The targets shifted to the right: its last token stands where nothing is predicted any more.
 _SHIFTED = "decoder_input_tokens"
+_TARGETS, _WEIGHTS = "decoder_target_tokens", "decoder_loss_weights"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +44,12 @@ class RowGroups:
         Args:
           batch: numpy arrays [B, ...]. Of the two-dimensional ones whose names begin with a key
             of `widths`, columns that are 0 in every row of a group are cut (in the decoder's input
-            those that are 0 in its targets and weights).
+            those that are 0 in its targets and weights). A batch with targets but no weights stays
+            whole: each of its positions counts.
         """
         rows = len(next(iter(batch.values())))
         size = self.group_rows(rows)
-        if size == rows:
+        if size == rows or (_TARGETS in batch and _WEIGHTS not in batch):
             return [batch]
         lengths = {side: self._lengths(batch, side, rows) for side in self.widths}
         order = np.lexsort(tuple(reversed(lengths.values())))  # By the first side, then the next.

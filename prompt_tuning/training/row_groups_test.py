@@ -56,6 +56,12 @@ class RowGroupsTest(parameterized.TestCase):
         batch = _batch([1, 1], [1, 1])
         self.assertIs(row_groups.RowGroups(8, _WIDTHS).divide(batch)[0], batch)
 
+    def test_targets_that_all_count_are_not_cut(self):
+        """Without weights a loss has a term for every position, padding included."""
+        batch = _batch([8, 1], [1, 2])
+        del batch["decoder_loss_weights"]
+        self.assertIs(row_groups.RowGroups(1, _WIDTHS).divide(batch)[0], batch)
+
     @hypothesis.given(
         st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3)), min_size=1, max_size=24),
         st.integers(1, 6),
