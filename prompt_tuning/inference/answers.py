@@ -59,9 +59,9 @@ class Manner:
             )
         if self.per_token and self.only_best:
             raise ValueError(
-                "the search for the likeliest label compares whole labels; leave out "
-                "--label_scores_per_token (LABEL_SCORES_PER_TOKEN), or give --label_words in place of "
-                "--label_file."
+                "the search for the likeliest label compares whole labels; set "
+                "--nolabel_scores_per_token (LABEL_SCORES_PER_TOKEN), which a run may remember, or "
+                "give --label_words in place of --label_file."
             )
 
 

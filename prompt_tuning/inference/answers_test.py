@@ -111,7 +111,7 @@ class AnswersTest(parameterized.TestCase):
         ({"mode": "predcit"}, "'predcit'; accepted are predict, score"),
         ({"mode": "score", "ensemble": "ab"}, "leave out --ensemble, or mode score"),
         ({"only_best": True, "ensemble": "ab"}, "--label_file"),
-        ({"only_best": True, "per_token": True}, "compares whole labels.*--label_scores_per_token"),
+        ({"only_best": True, "per_token": True}, "whole labels.*--nolabel_scores_per_token"),
     )
     def test_manners_that_make_no_sense(self, manner, message):
         with self.assertRaisesRegex(ValueError, message):
