@@ -103,10 +103,10 @@ class Trainer:
         """How often the training step was traced: once per distinct batch shape."""
         return self._compilations
 
-    @property
-    def groups_rows(self) -> bool:
-        """Whether batches of many rows are computed group by group."""
-        return self._row_groups is not None
+    def groups_rows(self, rows: int) -> bool:
+        """Whether a batch of so many rows is computed in groups of a limited size."""
+        groups = self._row_groups
+        return groups is not None and groups.group_rows(rows) <= groups.most_rows
 
     def init_state(self, params: Mapping[str, Any], step: int = 0) -> tuple[TrainState, FlatParams]:
         """Splits all parameters into a fresh training state and the frozen rest, on the mesh.

@@ -221,6 +221,12 @@ class RowGroupTest(parameterized.TestCase):
         for name, value in expected.items():
             np.testing.assert_allclose(metrics[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
 
+    def test_which_batches_are_grouped(self):
+        trainer = _trainer(row_groups=row_groups.RowGroups(4, {}))
+        found = {rows: trainer.groups_rows(rows) for rows in (3, 4, 12, 7)}
+        self.assertEqual(found, {3: True, 4: True, 12: True, 7: False})
+        self.assertFalse(_trainer().groups_rows(4))
+
     @parameterized.parameters(({"dropout_rate": 0.5},), ({"num_microbatches": 1},))
     def test_not_where_the_rows_belong_together(self, arguments):
         trainer = _trainer(row_groups=self.GROUPS, **arguments)

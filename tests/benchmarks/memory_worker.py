@@ -69,7 +69,8 @@ def train(request: dict) -> dict:
         state, metrics = job.train_step(state, frozen, batch)
         losses.append(float(metrics["cross_ent_loss"] / metrics["weight_sum"]))
         seconds.append(time.process_time() - began)
-        allocator.keep_freed_memory()  # As `train` does after its first step.
+        if job.groups_rows(len(batch["encoder_input_tokens"])):
+            allocator.keep_freed_memory()  # As `train` does after its first step.
     lengths = {
         "inputs": batch["encoder_input_tokens"].shape[1],
         "targets": batch["decoder_target_tokens"].shape[1],

@@ -136,6 +136,11 @@ class Trained:
         self.state, metrics = self.trainer.train_step(self.state, self.frozen, batch)
         return metrics["loss"]
 
+    def after_first_step(self, batch: dict[str, np.ndarray]) -> None:
+        """What `train` does then."""
+        if self.trainer.groups_rows(len(batch["encoder_input_tokens"])):
+            allocator.keep_freed_memory()
+
     def check(self, batch: dict[str, np.ndarray], path: str) -> None:
         """Writes logits and the gradient of the mean loss of a target token."""
 
@@ -175,9 +180,9 @@ class Server:
 
     def first_step(self) -> dict[str, Any]:
         began = time.perf_counter()
-        loss = float(self.trained.step(next(iter(self.one_epoch()))))
-        if self.trained.trainer.groups_rows:
-            allocator.keep_freed_memory()  # As `train` does.
+        batch = next(iter(self.one_epoch()))
+        loss = float(self.trained.step(batch))
+        self.trained.after_first_step(batch)
         return {"cpu": time.process_time(), "step": time.perf_counter() - began, "loss": loss}
 
     def run(self, count: str = "1", waits: bool = False) -> dict[str, Any]:
