@@ -116,10 +116,20 @@ def _traced_once(body: Body, layers: Sequence[nn.Module]) -> Body:
 
     Tracing and differentiating layer after layer is most of what a program that was compiled
     before still takes to start. The compiler sees the same operations.
+
+    In float32 the program calls one function. In narrower types the operations are copied for each
+    layer instead: XLA leaves out roundings of bfloat16 within a function, so that functions would
+    change the numbers, away from T5X's, whose layers are not functions.
     """
     first, _ = layers[0].unbind()
-    apply = jax.jit(nn.apply(body, first))
-    return lambda layer, carry, x: apply(layer.variables, carry, x)
+    of_body = nn.apply(body, first)
+
+    def apply(layer, carry, x):
+        exact = all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(carry))
+        return (called if exact else copied)(layer.variables, carry, x)
+
+    called, copied = jax.jit(of_body), jax.jit(of_body, inline=True)
+    return apply
 
 
 def _products_with_weights() -> Callable[..., bool]:
