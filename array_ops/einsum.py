@@ -150,14 +150,21 @@ def einsum(subscripts: str, a: Array, b: Array) -> Array:
 
 
 def times_narrow(x: Array, kernel: Array) -> Array:
-    """`[..., in]` times a narrower kernel `[in, out]`, in the dtype of `x`, with gradients.
+    """A product with a kernel of perhaps another dtype, in the dtype of `x`, with gradients.
 
-    The numbers are those of a kernel that is widened first. A few rows of float32 times a bfloat16
-    kernel read it as it is, half of the bytes: what takes the time when one token is decoded.
+    The numbers are those of a kernel that is converted first. A few rows of float32 times a
+    bfloat16 kernel read it as it is, half of the bytes: what takes the time when one token is
+    decoded.
 
     Args:
-        x: any shape.
-        kernel: of any dtype.
+        x: floating, `[..., in]`.
+        kernel: floating, `[in, out]`.
+
+    Returns:
+        `[..., out]` of the dtype of `x`.
+
+    Raises:
+        TypeError, ValueError: as `jnp.einsum`, of shapes that do not fit.
     """
     few = math.prod(x.shape[:-1]) <= _FEW_ROWS
     large = x.size * kernel.shape[1] >= _SMALL

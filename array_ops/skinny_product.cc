@@ -13,8 +13,9 @@ namespace {
 // More rows are worth another arrangement of the matrix.
 template <typename B>
 constexpr int64_t kMostRows = std::is_same<B, float>::value ? 32 : 16;
-// Fewer columns are not worth the call.
-constexpr int64_t kLeastColumns = 64;
+// Fewer columns are not worth the call, where there is another way.
+template <typename A, typename B>
+constexpr int64_t kLeastColumns = std::is_same<A, B>::value ? 64 : 1;
 // Sums that stay in the first cache while b passes by.
 constexpr int64_t kMostSums = 1 << 13;
 // What of b is in registers at a time: kDepth rows of kLanes columns.
@@ -177,7 +178,7 @@ void AddDots(const Strided<const float>& a, const Strided<const B>& b,
 template <typename A, typename B, typename Out>
 bool SuitsSkinnyProduct(const Strided<const A>& a, const Strided<const B>& b,
                         const Strided<Out>& out) {
-  return out.rows <= kMostRows<B> && out.columns >= kLeastColumns &&
+  return out.rows <= kMostRows<B> && out.columns >= kLeastColumns<A, B> &&
          out.column_step == 1 &&
          (b.column_step == 1 || (b.row_step == 1 && a.column_step == 1));
 }

@@ -15,8 +15,9 @@ namespace soft_prompts {
 
 // Whether SkinnyProduct takes the matrices, and is likely the fastest way: the
 // result has few rows (fewer where b is narrow, which other ways multiply
-// faster), and either b's rows have no gaps, or its columns and a's rows have
-// none.
+// faster), enough columns, and either b's rows have no gaps, or its columns and
+// a's rows have none. A float a and a narrow b have no other way: of them few
+// columns are enough, as a thread's part of the result may have.
 template <typename A, typename B, typename Out>
 bool SuitsSkinnyProduct(const Strided<const A>& a, const Strided<const B>& b,
                         const Strided<Out>& out);

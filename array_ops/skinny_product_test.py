@@ -61,6 +61,14 @@ class SkinnyProductTest(parameterized.TestCase):
         error = np.abs(found.astype("float64") - exact)
         self.assertLess((error - np.abs(exact) / 256).max() / np.sqrt(depth), 2e-5)
 
+    @parameterized.parameters(1, 5, 40)
+    def test_float32_times_bfloat16_of_few_columns(self, columns):
+        """As a thread's part of a product may have: oneDNN, which takes the others, has no such one."""
+        x, kernel = _normal(0, (16, 70_000)), _normal(1, (70_000, columns)).astype(jnp.bfloat16)
+        found = np.asarray(jax.jit(einsum.times_narrow)(x, kernel))
+        exact = x.astype("float64") @ kernel.astype("float64")
+        self.assertLess(np.abs(found - exact).max() / np.sqrt(70_000), 2e-5)
+
     @parameterized.parameters((1,), (4, 4), (17,))
     def test_float32_times_bfloat16_is_as_if_widened(self, *rows):
         x = _normal(0, (*rows, 520))
