@@ -85,7 +85,7 @@ class ValidLabelsOnlyEncoderDecoderModel(models.EncoderDecoderModel):
             scores = scores / jnp.maximum(jnp.sum(weights, axis=-1), 1.0)
         return unfold(scores, batch["encoder_input_tokens"].shape[0])
 
-    @models.sums_over_rows
+    @losses.sums_over_rows
     def loss_fn(
         self, params: Params, batch: Batch, dropout_rng: Array | None = None, **extra: Any
     ) -> tuple[Array, models.Metrics]:

@@ -8,7 +8,8 @@ given. Knows logits, targets and weights, and nothing of networks or optimizers.
 import difflib
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,16 @@ NUM_REAL_TARGET_TOKENS = "NUM_REAL_TARGET_TOKENS"
 NUM_TOTAL_TARGET_TOKENS = "NUM_TOTAL_TARGET_TOKENS"
 AVERAGE_PER_SEQUENCE = "AVERAGE_PER_SEQUENCE"
 SPECIAL_FACTORS = (NUM_REAL_TARGET_TOKENS, NUM_TOTAL_TARGET_TOKENS, AVERAGE_PER_SEQUENCE)
+
+
+def sums_over_rows(loss_fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Marks a method whose loss and metrics are sums over the rows of a batch.
+
+    The mark belongs to this function alone: a method that overrides it, perhaps to add a term once
+    for a batch, does not have it.
+    """
+    loss_fn.sums_over_rows = True  # type: ignore[attr-defined]
+    return loss_fn
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

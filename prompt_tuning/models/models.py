@@ -61,16 +61,6 @@ def _check_not_packed(batch: Batch) -> None:
             )
 
 
-def sums_over_rows(loss_fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Marks a method whose loss and metrics are sums over the rows of a batch.
-
-    The mark belongs to this function alone: a method that overrides it, perhaps to add a term once
-    for a batch, does not have it.
-    """
-    loss_fn.sums_over_rows = True  # type: ignore[attr-defined]
-    return loss_fn
-
-
 class BaseTransformerModel:
     """What every network with targets has: a loss, a search, scores. Subclasses give the logits.
 
@@ -162,7 +152,7 @@ class BaseTransformerModel:
         """Whether `loss_fn` and its metrics are sums over rows, whichever rows stand together.
 
         Not with dropout, whose masks are drawn for a batch, nor with a normalizing factor that is
-        counted in it, nor where a `loss_fn` of one's own does not say so (`sums_over_rows`).
+        counted in it, nor where a `loss_fn` of one's own does not say so (`losses.sums_over_rows`).
         """
         sums = getattr(type(self).loss_fn, "sums_over_rows", False)
         counted = isinstance(self._loss_normalizing_factor, str)
@@ -192,7 +182,7 @@ class BaseTransformerModel:
         """Tokens `[B, L]` that a search finds, and `{"scores": [B]}`."""
         raise NotImplementedError
 
-    @sums_over_rows
+    @losses.sums_over_rows
     def loss_fn(
         self, params: Params, batch: Batch, dropout_rng: Array | None = None, **extra: Any
     ) -> tuple[Array, Metrics]:

@@ -150,8 +150,7 @@ class Trainer:
         groups = self._row_groups.divide(batch) if self._row_groups else [batch]
         if len(groups) == 1:
             return self._jitted_train_step(state, frozen, self._put(batch), self._rng)
-        turn = state.step
-        sums, turn = self._jitted_group(state.params, frozen, self._put(groups[0]), turn)
+        sums, turn = self._jitted_group(state.params, frozen, self._put(groups[0]), state.step)
         for group in groups[1:]:
             found, turn = self._jitted_group(state.params, frozen, self._put(group), turn)
             sums = self._jitted_add(sums, found)
