@@ -69,9 +69,9 @@ def _strides(letters: str, sizes: dict[str, int]) -> dict[str, int]:
 
 
 def _groups(letters: str, sizes: dict[str, int], layouts: Sequence[dict[str, int]]) -> list[str]:
-    """Letters that follow one another in every layout are one axis."""
+    """Letters that follow one another in every layout are one axis; those of size 1 are none."""
     groups: list[str] = []
-    for letter in letters:
+    for letter in [c for c in letters if sizes[c] > 1] or letters[-1:]:
         if groups and all(
             layout[groups[-1][-1]] == layout[letter] * sizes[letter] for layout in layouts
         ):
@@ -104,9 +104,10 @@ def plan(subscripts: str, a_shape: Sequence[int], b_shape: Sequence[int]) -> Pla
     rows = _groups("".join(c for c in out if c not in b), sizes, (left, result))
     if len(columns) != 1 or len(sums) != 1 or not rows:
         return None
-    # Rows that do not lie together in memory: one product for each index of the outer ones.
-    outer, inner = [*batch, *rows[:-1]], [rows[-1], columns[0], sums[0]]
-    row, column, total = inner
+    # Rows that do not lie together in memory: one product for each index of the fewer ones.
+    row = max(reversed(rows), key=lambda group: math.prod(sizes[c] for c in group))
+    outer = [*batch, *(group for group in rows if group != row)]
+    column, total = columns[0], sums[0]
 
     def describe(layout, *last):
         axes = [*outer, *last]

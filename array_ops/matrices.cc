@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "array_ops/matrices.h"
 
-#include <cpuid.h>
 #include <omp.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -13,14 +10,15 @@
 #include <type_traits>
 #include <utility>
 
+#include "array_ops/amx.h"
 #include "array_ops/skinny_product.h"
 #include "array_ops/split_product.h"
+#include "array_ops/tile_product.h"
 
 namespace soft_prompts {
 namespace {
 
 using dnnl::memory;
-using Bfloat16 = uint16_t;  // Its bits.
 
 // Shapes are few in training; serving may see many.
 constexpr size_t kMostPrograms = 1024;
@@ -54,23 +52,13 @@ Program MakeProgram(const dnnl::engine& engine, memory::data_type type,
   return program;
 }
 
-// Asks the system for AMX, which it gives to a process that asks.
-bool AskForAmx() {
-  unsigned a, b, c, d;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  const bool has_amx_bf16 = (d >> 22 & 1) && (d >> 24 & 1);
-  const bool has_avx512 = (b >> 16 & 1) && (b >> 30 & 1);  // F and BW.
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;
-  return has_amx_bf16 && has_avx512 &&
-         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
-bool UsesSplitProduct() {
-  static const bool uses = [] {
+// Whether float32 numbers may be computed with as sums of bfloat16.
+bool SplitsFloat32() {
+  static const bool splits = [] {
     const char* said = std::getenv("PROMPT_TUNING_SPLIT_FLOAT32");
-    return (!said || std::strcmp(said, "0") != 0) && AskForAmx();
+    return (!said || std::strcmp(said, "0") != 0) && HasAmx();
   }();
-  return uses;
+  return splits;
 }
 
 template <typename Number>
@@ -102,9 +90,11 @@ template <typename A, typename B, typename Out>
 Kernel<A, B, Out> OwnKernel(const Strided<const A>& a,
                             const Strided<const B>& b,
                             const Strided<Out>& out) {
+  const bool tiles = std::is_same<A, float>::value ? SplitsFloat32() : HasAmx();
+  if (tiles && SuitsTileProduct(a, b, out)) return TileProduct<A, B, Out>;
   if (SuitsSkinnyProduct(a, b, out)) return SkinnyProduct<A, B, Out>;
   if constexpr (std::is_same<B, float>::value) {
-    if (UsesSplitProduct() && SuitsSplitProduct(a, b, out)) return SplitProduct;
+    if (SplitsFloat32() && SuitsSplitProduct(a, b, out)) return SplitProduct;
   }
   return nullptr;
 }

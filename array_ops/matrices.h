@@ -21,9 +21,10 @@ struct Layout {
 // are float32. A leading axis of size 1 is broadcast.
 //
 // oneDNN makes a program for each new set of layouts, which the thread keeps.
-// Few rows are SkinnyProduct's, and where the processor has AMX large products
-// in float32 are SplitProduct's, unless the environment has
-// PROMPT_TUNING_SPLIT_FLOAT32=0. The processor has AVX-512F.
+// Few rows are SkinnyProduct's, or where the processor has AMX TileProduct's,
+// and there large products in float32 are SplitProduct's;
+// PROMPT_TUNING_SPLIT_FLOAT32=0 in the environment keeps float32 numbers from
+// both. The processor has AVX-512F.
 // Throws dnnl::error, and std::invalid_argument for other types.
 void Multiply(dnnl::memory::data_type a_type, const Layout& a,
               const void* a_data, dnnl::memory::data_type b_type,

@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "array_ops/split_product.h"
 
-#include <immintrin.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <new>
 
+#include "array_ops/tiles.h"
 #include "array_ops/vectors.h"
 
 namespace soft_prompts {
 namespace {
 
-// A tile is 16 rows of 64 bytes: 16 x 32 bfloat16 of a, 16 pairs of b's rows
-// by 16 columns, or 16 x 16 float32 of the result.
-constexpr int64_t kTile = 16, kPairs = 16, kDepth = 2 * kPairs;
-constexpr int64_t kLineBytes = 64, kTileBytes = 1024, kParts = 3;
+constexpr int64_t kParts = kSplitParts;
 // The result is computed in squares of two by two tiles.
 constexpr int64_t kSide = 2 * kTile;
 // One step of a packed strip: the parts of 2 tiles.
@@ -26,75 +19,6 @@ constexpr int64_t kStepBytes = kParts * 2 * kTileBytes;
 constexpr int64_t kMostDepth = 512, kMostRows = 256, kMostColumns = 1024;
 // Below this, packing costs about what the units save.
 constexpr int64_t kLeastSide = 128, kLeastDepth = 64;
-
-constexpr int64_t RoundUp(int64_t n, int64_t unit) {
-  return (n + unit - 1) / unit * unit;
-}
-
-// Memory of a thread, aligned to cache lines, kept from product to product.
-class Scratch {
- public:
-  char* Get(int64_t bytes) {
-    if (bytes > size_) {
-      data_.reset(static_cast<char*>(std::aligned_alloc(kLineBytes, bytes)));
-      if (!data_) throw std::bad_alloc();
-      size_ = bytes;
-    }
-    return data_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(char* data) const { std::free(data); }
-  };
-  std::unique_ptr<char, Free> data_;
-  int64_t size_ = 0;
-};
-
-inline __m512i Bits(__m512 x) { return _mm512_castps_si512(x); }
-
-// The bfloat16 nearest to each number, as a float32.
-inline __m512 Rounded(__m512 x) {
-  const __m512i half = _mm512_set1_epi32(0x8000);
-  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000));
-  return _mm512_castsi512_ps(
-      _mm512_and_si512(_mm512_add_epi32(Bits(x), half), upper));
-}
-
-// x as the sum of three bfloat16, largest first.
-inline void Split(__m512 x, __m512 parts[kParts]) {
-  parts[0] = Rounded(x);
-  const __m512 rest = _mm512_sub_ps(x, parts[0]);
-  parts[1] = Rounded(rest);
-  parts[2] = _mm512_sub_ps(rest, parts[1]);
-}
-
-// Sixteen rows of sixteen 32-bit numbers become columns.
-inline void Transpose(__m512i rows[kTile]) {
-  __m512i t[kTile];
-  for (int i = 0; i < 8; ++i) {
-    t[2 * i] = _mm512_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    rows[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-    rows[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-    rows[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-    rows[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(rows[i], rows[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(rows[i + 8], rows[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; ++i) {
-    rows[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    rows[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    rows[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    rows[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-  }
-}
 
 // A line of an operand is what is not summed over: a row of a, a column of b.
 // Of sixteen lines and a depth of 32 it writes three tiles, kTileBytes * 2
@@ -108,9 +32,6 @@ struct Lines {
 template <bool along_depth>
 void PackTile(const Lines& lines, int64_t line, int64_t depth, bool by_line,
               char* to) {
-  const __m512i odd_halves = _mm512_set_epi16(
-      63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29,
-      27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
   const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000));
   __m512i tiles[kParts][kTile];
   for (int64_t i = 0; i < kTile; ++i) {
@@ -122,8 +43,7 @@ void PackTile(const Lines& lines, int64_t line, int64_t depth, bool by_line,
       Split(_mm512_maskz_loadu_ps(Live(left), from), low);
       Split(_mm512_maskz_loadu_ps(Live(left - kTile), from + kTile), high);
       for (int64_t p = 0; p < kParts; ++p) {
-        tiles[p][i] =
-            _mm512_permutex2var_epi16(Bits(low[p]), odd_halves, Bits(high[p]));
+        tiles[p][i] = UpperHalves(low[p], high[p]);
       }
     } else {
       const int64_t at = depth + 2 * i;
@@ -153,7 +73,7 @@ void PackTile(const Lines& lines, int64_t line, int64_t depth, bool by_line,
 void Pack(const Lines& lines, int64_t line, int64_t count, int64_t depth,
           int64_t size, bool by_line, char* to) {
   const int64_t strips = RoundUp(count, kSide) / kSide;
-  const int64_t steps = RoundUp(size, kDepth) / kDepth;
+  const int64_t steps = RoundUp(size, kTileDepth) / kTileDepth;
   const bool along_depth = lines.depth_step == 1;
   const auto pack = along_depth ? PackTile<true> : PackTile<false>;
   const int64_t outer = along_depth ? strips : steps;
@@ -163,23 +83,11 @@ void Pack(const Lines& lines, int64_t line, int64_t count, int64_t depth,
       const int64_t strip = along_depth ? i : j, step = along_depth ? j : i;
       char* const at = to + (strip * steps + step) * kStepBytes;
       for (int64_t half = 0; half < 2; ++half) {
-        pack(lines, line + strip * kSide + half * kTile, depth + step * kDepth,
-             by_line, at + half * kTileBytes);
+        pack(lines, line + strip * kSide + half * kTile,
+             depth + step * kTileDepth, by_line, at + half * kTileBytes);
       }
     }
   }
-}
-
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// What was written is in memory now: GCC's intrinsics that read tiles and their
-// configuration are assembly that does not say all that it reads.
-inline void FinishWrites(const void* written) {
-  __asm__ volatile("" : : "r"(written) : "memory");
 }
 
 // Adds the products of a's tiles 4, 5 and b's 6, 7 to the tiles 0 to 3.
@@ -300,21 +208,17 @@ void SplitProduct(const Strided<const float>& a, const Strided<const float>& b,
   const Lines rows = {a.data, a.rows, a.columns, a.row_step, a.column_step};
   const Lines columns = {b.data, b.columns, b.rows, b.column_step, b.row_step};
   const auto bytes = [&](int64_t lines, int64_t depth) {
-    return RoundUp(lines, kSide) / kSide * (RoundUp(depth, kDepth) / kDepth) *
-           kStepBytes;
+    return RoundUp(lines, kSide) / kSide *
+           (RoundUp(depth, kTileDepth) / kTileDepth) * kStepBytes;
   };
   const int64_t depth = std::min(a.columns, kMostDepth);
   char* a_packed = a_scratch.Get(bytes(std::min(a.rows, kMostRows), depth));
   char* b_packed =
       b_scratch.Get(bytes(std::min(b.columns, kMostColumns), depth));
-  TileConfig config;
-  std::fill_n(config.row_bytes, 8, 64);
-  std::fill_n(config.rows, 8, kTile);
-  FinishWrites(&config);
-  _tile_loadconfig(&config);
+  const Tiles tiles;
   for (int64_t k = 0; k < a.columns; k += kMostDepth) {
     const int64_t size = std::min(kMostDepth, a.columns - k);
-    const int64_t steps = RoundUp(size, kDepth) / kDepth;
+    const int64_t steps = RoundUp(size, kTileDepth) / kTileDepth;
     for (int64_t n = 0; n < b.columns; n += kMostColumns) {
       const int64_t width = std::min(kMostColumns, b.columns - n);
       Pack(columns, n, width, k, size, /*by_line=*/false, b_packed);
@@ -327,7 +231,6 @@ void SplitProduct(const Strided<const float>& a, const Strided<const float>& b,
       }
     }
   }
-  _tile_release();
 }
 
 }  // namespace soft_prompts

@@ -6,6 +6,9 @@
 
 namespace soft_prompts {
 
+// The bits of a bfloat16.
+using Bfloat16 = uint16_t;
+
 // A matrix `[rows, columns]` in memory; steps are in elements.
 template <typename Number>
 struct Strided {

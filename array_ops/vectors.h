@@ -7,12 +7,11 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "array_ops/strided.h"
+
 // Sixteen numbers at a time, in float32. For sources compiled for AVX-512F.
 
 namespace soft_prompts {
-
-// The bits of a bfloat16.
-using Bfloat16 = uint16_t;
 
 namespace {
 

@@ -251,8 +251,13 @@ class MultiHeadAttention(nn.Module):
         logits = einsum.einsum("bqnd,bknd->bnqk", queries, keys) + bias
         weights = jax.nn.softmax(logits)
         # A mask for each head, also where all heads' queries are those of a single one.
-        by_head = weights.reshape(weights.shape[0], self.num_heads, -1, weights.shape[-1])
-        dropped = self.weights_dropout(by_head, deterministic=False).reshape(weights.shape)
+        wide = weights.shape[1] != self.num_heads
+        if wide:
+            by_query = weights.reshape(len(weights), -1, self.num_heads, weights.shape[-1])
+            weights = by_query.swapaxes(1, 2)
+        dropped = self.weights_dropout(weights, deterministic=False)
+        if wide:
+            dropped = dropped.swapaxes(1, 2).reshape(logits.shape)
         return einsum.einsum("bnqk,bknd->bqnd", dropped, values)
 
     def memory(self, y: Array, reads: int) -> Memory:
@@ -279,16 +284,15 @@ class MultiHeadAttention(nn.Module):
         batch, keys, width = memory.shape
         heads = (batch, -1, self.num_heads, self.head_dim)
         queries = einsum.einsum(
-            "bqnd,hnd->bnqh", self.query(x).reshape(heads), self.key.by_head(self.num_heads)
+            "bqnd,hnd->bqnh", self.query(x).reshape(heads), self.key.by_head(self.num_heads)
         )
-        # All heads read the same rows: heads and queries are the queries of one wide head.
+        # All heads read the same rows: queries and heads are the queries of one wide head.
         flat = queries.reshape(batch, -1, 1, width)
-        bias = jnp.broadcast_to(bias, (batch, *queries.shape[1:3], keys)).reshape(
-            batch, 1, -1, keys
-        )
+        by_head = jnp.broadcast_to(bias, (batch, self.num_heads, queries.shape[1], keys))
+        bias = by_head.swapaxes(1, 2).reshape(batch, 1, -1, keys)
         read = self._attend(flat, memory[:, :, None], memory[:, :, None], bias, deterministic)
         attended = einsum.einsum(
-            "bnqh,hnd->bqnd", read.reshape(queries.shape), self.value.by_head(self.num_heads)
+            "bqnh,hnd->bqnd", read.reshape(queries.shape), self.value.by_head(self.num_heads)
         )
         return self.out(attended.reshape(*x.shape[:-1], self.num_heads * self.head_dim))
 

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef ARRAY_OPS_AMX_H_
+#define ARRAY_OPS_AMX_H_
+
+namespace soft_prompts {
+
+// Whether this process may use AMX for bfloat16, and AVX-512F and AVX-512BW
+// beside it. The first call asks the system for it.
+bool HasAmx();
+
+}  // namespace soft_prompts
+
+#endif  // ARRAY_OPS_AMX_H_
