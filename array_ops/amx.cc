@@ -5,6 +5,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <cstring>
+
 namespace soft_prompts {
 namespace {
 
@@ -24,6 +27,14 @@ bool AskForAmx() {
 bool HasAmx() {
   static const bool has = AskForAmx();
   return has;
+}
+
+bool SplitsFloat32() {
+  static const bool splits = [] {
+    const char* said = std::getenv("PROMPT_TUNING_SPLIT_FLOAT32");
+    return (!said || std::strcmp(said, "0") != 0) && HasAmx();
+  }();
+  return splits;
 }
 
 }  // namespace soft_prompts

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "array_ops/attention.h"
 
-#include <string>
 #include <type_traits>
 #include <vector>
 
-#include "array_ops/matrices.h"
+#include "array_ops/amx.h"
+#include "array_ops/attention_head.h"
 #include "array_ops/parallel.h"
-#include "array_ops/softmax.h"
+#include "array_ops/product_attention.h"
+#include "array_ops/strided.h"
+#include "array_ops/tile_attention.h"
 
 namespace soft_prompts {
 namespace {
@@ -16,8 +18,6 @@ using xla::ffi::AnyBuffer;
 using xla::ffi::DataType;
 using xla::ffi::Error;
 using Result = xla::ffi::Result<AnyBuffer>;
-using dnnl::memory;
-using Bfloat16 = uint16_t;  // Its bits.
 
 struct Sizes {
   int64_t batch, queries, keys, heads, depth;
@@ -67,105 +67,49 @@ Error Check(const AnyBuffer& queries, const AnyBuffer& keys,
   return fits ? Error::Success() : Error::InvalidArgument(wrong);
 }
 
+// Whether the units for bfloat16 compute a head. Of few queries of many numbers
+// a product that reads the keys once as they lie costs less than packing them.
 template <typename Number>
-constexpr memory::data_type kType =
-    std::is_same<Number, float>::value ? memory::data_type::f32
-                                       : memory::data_type::bf16;
-
-// A matrix `[rows, columns]` in memory.
-template <typename Number>
-struct Matrix {
-  Number* data;
-  int64_t rows, columns, row_step, column_step;
-
-  Matrix Transposed() const {
-    return {data, columns, rows, column_step, row_step};
-  }
-  Layout layout() const { return {{rows, columns}, {row_step, column_step}}; }
-};
-
-template <typename Number, typename OutNumber>
-void MultiplyInto(const Matrix<Number>& a, const Matrix<Number>& b,
-                  const Matrix<OutNumber>& out) {
-  Multiply(kType<Number>, a.layout(), a.data, kType<Number>, b.layout(), b.data,
-           kType<OutNumber>, out.layout(), out.data);
+bool UsesTiles(const Sizes& sizes) {
+  constexpr int64_t kFewQueries = 64, kManyNumbers = 256;
+  const bool has =
+      std::is_same<Number, float>::value ? SplitsFloat32() : HasAmx();
+  return has && (sizes.queries > kFewQueries || sizes.depth < kManyNumbers);
 }
 
-// One head of one example.
+// The part of head `index` of an array `[B, rows, N, D]`.
 template <typename Number>
-class Head {
- public:
-  Head(const Sizes& sizes, int64_t index)
-      : sizes_(sizes),
-        example_(index / sizes.heads),
-        head_(index % sizes.heads) {}
+Strided<Number> Of(const AnyBuffer& array, const Sizes& sizes, int64_t rows,
+                   int64_t index) {
+  const int64_t step = sizes.heads * sizes.depth;
+  Number* data = static_cast<Number*>(array.untyped_data()) +
+                 index / sizes.heads * rows * step +
+                 index % sizes.heads * sizes.depth;
+  return {data, rows, sizes.depth, step, 1};
+}
 
-  // The head's part of an array `[B, rows, N, D]`.
-  Matrix<Number> Of(const AnyBuffer& array, int64_t rows) const {
-    const int64_t step = sizes_.heads * sizes_.depth;
-    Number* data = static_cast<Number*>(array.untyped_data()) +
-                   example_ * rows * step + head_ * sizes_.depth;
-    return {data, rows, sizes_.depth, step, 1};
-  }
-
-  // Writes the weights `[Q, K]` to `rounded`, and as float32 to `weights`;
-  // they are one array if Number is float.
-  void Weights(const AnyBuffer& queries, const AnyBuffer& keys,
-               const AnyBuffer& bias, const Matrix<float>& weights,
-               const Matrix<Number>& rounded) const {
-    MultiplyInto(Of(queries, sizes_.queries),
-                 Of(keys, sizes_.keys).Transposed(), weights);
-    const int64_t matrix =
-        (sizes_.bias_batch == 1 ? 0 : example_) * sizes_.bias_heads +
-        (sizes_.bias_heads == 1 ? 0 : head_);
-    const int64_t width = sizes_.keys;
-    const Number* row = static_cast<const Number*>(bias.untyped_data()) +
-                        matrix * sizes_.queries * width;
-    for (int64_t i = 0; i < sizes_.queries; ++i) {
-      Softmax(width, row + i * width, weights.data + i * width,
-              rounded.data + i * width);
-    }
-  }
-
- private:
-  const Sizes sizes_;
-  const int64_t example_, head_;
-};
-
-// Two matrices `[Q, K]` in float32, and in Number if that is another type;
-// each thread keeps its own from head to head.
 template <typename Number>
-struct Scratch {
-  explicit Scratch(const Sizes& sizes) {
-    const int64_t count = sizes.queries * sizes.keys;
-    thread_local std::vector<float> wide[2];
-    thread_local std::vector<Number> narrow[2];
-    for (int i = 0; i < 2; ++i) {
-      wide[i].resize(count);
-      if (!std::is_same<Number, float>::value) narrow[i].resize(count);
-      Number* rounded_data = narrow[i].data();
-      if constexpr (std::is_same<Number, float>::value) {
-        rounded_data = wide[i].data();
-      }
-      exact[i] = {wide[i].data(), sizes.queries, sizes.keys, sizes.keys, 1};
-      rounded[i] = {rounded_data, sizes.queries, sizes.keys, sizes.keys, 1};
-    }
-  }
-
-  Matrix<float> exact[2];
-  Matrix<Number> rounded[2];
-};
+AttentionHead<Number> Head(const AnyBuffer& queries, const AnyBuffer& keys,
+                           const AnyBuffer& values, const AnyBuffer& bias,
+                           const Sizes& sizes, int64_t index) {
+  const int64_t example = sizes.bias_batch == 1 ? 0 : index / sizes.heads;
+  const int64_t head = sizes.bias_heads == 1 ? 0 : index % sizes.heads;
+  return {Of<const Number>(queries, sizes, sizes.queries, index),
+          Of<const Number>(keys, sizes, sizes.keys, index),
+          Of<const Number>(values, sizes, sizes.keys, index),
+          static_cast<const Number*>(bias.untyped_data()) +
+              (example * sizes.bias_heads + head) * sizes.queries * sizes.keys};
+}
 
 template <typename Number>
 Error Forward(xla::ffi::ThreadPool pool, const Sizes& sizes,
               const AnyBuffer& queries, const AnyBuffer& keys,
               const AnyBuffer& values, const AnyBuffer& bias, Result out) {
+  const auto attention = UsesTiles<Number>(sizes) ? TileAttention<Number>
+                                                  : ProductAttention<Number>;
   return InParallel(pool, sizes.batch * sizes.heads, [&](int64_t index) {
-    const Head<Number> head(sizes, index);
-    const Scratch<Number> scratch(sizes);
-    head.Weights(queries, keys, bias, scratch.exact[0], scratch.rounded[0]);
-    MultiplyInto(scratch.rounded[0], head.Of(values, sizes.keys),
-                 head.Of(*out, sizes.queries));
+    attention(Head<Number>(queries, keys, values, bias, sizes, index),
+              Of<Number>(*out, sizes, sizes.queries, index));
   });
 }
 
@@ -175,25 +119,15 @@ Error Backward(xla::ffi::ThreadPool pool, const Sizes& sizes,
                const AnyBuffer& values, const AnyBuffer& bias,
                const AnyBuffer& gradient, Result of_queries, Result of_keys,
                Result of_values) {
+  const auto attention_gradient = UsesTiles<Number>(sizes)
+                                      ? TileAttentionGradient<Number>
+                                      : ProductAttentionGradient<Number>;
   return InParallel(pool, sizes.batch * sizes.heads, [&](int64_t index) {
-    const Head<Number> head(sizes, index);
-    const Scratch<Number> scratch(sizes);
-    const Matrix<float>&weights = scratch.exact[0], &slopes = scratch.exact[1];
-    head.Weights(queries, keys, bias, weights, scratch.rounded[0]);
-    const Matrix<Number> pulled = head.Of(gradient, sizes.queries);
-    MultiplyInto(scratch.rounded[0].Transposed(), pulled,
-                 head.Of(*of_values, sizes.keys));
-    MultiplyInto(pulled, head.Of(values, sizes.keys).Transposed(), slopes);
-    for (int64_t i = 0; i < sizes.queries; ++i) {
-      const int64_t at = i * sizes.keys;
-      SoftmaxGradient(sizes.keys, weights.data + at, slopes.data + at,
-                      scratch.rounded[1].data + at);
-    }
-    MultiplyInto(scratch.rounded[1], head.Of(keys, sizes.keys),
-                 head.Of(*of_queries, sizes.queries));
-    MultiplyInto(scratch.rounded[1].Transposed(),
-                 head.Of(queries, sizes.queries),
-                 head.Of(*of_keys, sizes.keys));
+    attention_gradient(Head<Number>(queries, keys, values, bias, sizes, index),
+                       Of<const Number>(gradient, sizes, sizes.queries, index),
+                       Of<Number>(*of_queries, sizes, sizes.queries, index),
+                       Of<Number>(*of_keys, sizes, sizes.keys, index),
+                       Of<Number>(*of_values, sizes, sizes.keys, index));
   });
 }
 

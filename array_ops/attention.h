@@ -7,10 +7,10 @@
 namespace soft_prompts {
 
 // `softmax(queries keys' + bias) values` of each head, and its gradient, for
-// XLA on a CPU with AVX-512F: products by oneDNN, everything float32 or all
-// bfloat16 with float32 in between. The weights `[Q, K]` of one head at a time
-// are all that is ever kept of them, by each thread; the gradient makes them
-// again.
+// XLA on a CPU with AVX-512F: everything float32 or all bfloat16 with float32
+// in between, one head at a time on each thread, by TileAttention where it
+// suits, else by ProductAttention. Nothing is kept for the gradient, which
+// makes the weights again.
 //
 // queries `[B, Q, N, D]`, keys and values `[B, K, N, D]`, bias
 // `[B or 1, N or 1, Q, K]` -> `[B, Q, N, D]`. Other shapes are an error.

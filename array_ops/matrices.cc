@@ -3,8 +3,6 @@
 
 #include <omp.h>
 
-#include <cstdlib>
-#include <cstring>
 #include <map>
 #include <stdexcept>
 #include <type_traits>
@@ -50,15 +48,6 @@ Program MakeProgram(const dnnl::engine& engine, memory::data_type type,
   program.matmul = dnnl::matmul(
       dnnl::matmul::primitive_desc(engine, program.a, program.b, program.out));
   return program;
-}
-
-// Whether float32 numbers may be computed with as sums of bfloat16.
-bool SplitsFloat32() {
-  static const bool splits = [] {
-    const char* said = std::getenv("PROMPT_TUNING_SPLIT_FLOAT32");
-    return (!said || std::strcmp(said, "0") != 0) && HasAmx();
-  }();
-  return splits;
 }
 
 template <typename Number>

@@ -5,7 +5,6 @@
 #include <immintrin.h>
 
 #include <cstdint>
-#include <initializer_list>
 
 #include "array_ops/strided.h"
 
@@ -60,22 +59,50 @@ inline void Store(Bfloat16* to, __mmask16 live, __m512 x) {
   _mm512_mask_cvtepi32_storeu_epi16(to, live, _mm512_srli_epi32(rounded, 16));
 }
 
-// e^x for x <= 0, to two units in the last place; 0 below -88.
-inline __m512 Exp(__m512 x) {
-  const __mmask16 normal =
-      _mm512_cmp_ps_mask(x, _mm512_set1_ps(-88.0f), _CMP_NLT_UQ);
-  const __m512 n =
-      _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
-                           _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  // ln 2 in two pieces, so that r is exact; then its Taylor series.
-  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
-  __m512 sum = _mm512_set1_ps(1.0f / 5040);
-  for (float term :
-       {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) {
-    sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(term));
+// Makes each x <= 0 e^x, to two units in the last place; 0 below -88. A step of
+// one needs what the last step gave; those of several fill the time.
+template <int count>
+inline void Exp(__m512 x[count]) {
+  constexpr float kTerms[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6,
+                              0.5f,       1.0f,       1.0f};
+  __mmask16 normal[count];
+  __m512 n[count], sum[count];
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) {
+    normal[i] = _mm512_cmp_ps_mask(x[i], _mm512_set1_ps(-88.0f), _CMP_NLT_UQ);
+    n[i] = _mm512_mul_ps(x[i], _mm512_set1_ps(1.44269504f));
   }
-  return _mm512_maskz_scalef_ps(normal, sum, n);
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) {
+    n[i] = _mm512_roundscale_ps(n[i],
+                                _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  // ln 2 in two pieces, so that the rest is exact; then its Taylor series.
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) {
+    x[i] = _mm512_fnmadd_ps(n[i], _mm512_set1_ps(0.693359375f), x[i]);
+    sum[i] = _mm512_set1_ps(1.0f / 5040);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) {
+    x[i] = _mm512_fnmadd_ps(n[i], _mm512_set1_ps(-2.12194440e-4f), x[i]);
+  }
+#pragma GCC unroll 8
+  for (float term : kTerms) {
+#pragma GCC unroll 8
+    for (int i = 0; i < count; ++i) {
+      sum[i] = _mm512_fmadd_ps(sum[i], x[i], _mm512_set1_ps(term));
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < count; ++i) {
+    x[i] = _mm512_maskz_scalef_ps(normal[i], sum[i], n[i]);
+  }
+}
+
+inline __m512 Exp(__m512 x) {
+  Exp<1>(&x);
+  return x;
 }
 
 }  // namespace
