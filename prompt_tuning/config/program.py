@@ -23,6 +23,7 @@ from absl import flags, logging
 
 from prompt_tuning.config import (
     allocator,
+    collector,
     early_settings,
     friendly_flags,
     gin_checks,
@@ -274,7 +275,7 @@ def _run(program: Program, argv: Sequence[str]) -> None:
     process_flags.initialize(
         {name: flags.FLAGS[name].value for name in process_flags.PROCESS_FLAGS}
     )
-    with _ended_by_an_interrupt():
+    with _ended_by_an_interrupt(), collector.resting():
         gin_flags.parse_gin(chosen.files, chosen.bindings, chosen.search_paths)
     if program.report is not None:
         function = gin_flags.entry_point_function(program.entry_point)

@@ -12,7 +12,9 @@ Shape letters are those of ARCHITECTURE.md; `Q` and `K` are query and key positi
 import functools
 import operator
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -72,6 +74,26 @@ def relative_position_buckets(
     return (offset + np.where(distance < max_exact, distance, large)).astype(np.int32)
 
 
+def parameter(module: nn.Module, name: str, init: Initializer, shape: tuple[int, ...]) -> Any:
+    """A float32 parameter of a bound module: the one that is there, else drawn by `init`.
+
+    `module.param` alone would trace `init` in each program, only to learn its shape again.
+
+    Returns:
+        An array or `frozen_weights.QuantizedMatrix` of `shape`.
+
+    Raises:
+        flax.errors.ScopeParamShapeError: what is there has another shape.
+    """
+    if not module.has_variable("params", name):
+        return module.param(name, init, shape, jnp.float32)
+    value = module.get_variable("params", name)
+    if value.shape != shape:
+        path = module.scope.path_text
+        raise flax.errors.ScopeParamShapeError(name, path, value.shape, shape)
+    return value
+
+
 class T5LayerNorm(nn.Module):
     """Scale by the root mean square, without mean or bias; statistics in float32."""
 
@@ -81,7 +103,7 @@ class T5LayerNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[..., H] -> [..., H]` in `dtype`."""
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        scale = parameter(self, "scale", nn.initializers.ones, (x.shape[-1],))
         x = x.astype(jnp.float32)
         mean_square = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
         x = (x * jax.lax.rsqrt(mean_square + self.epsilon)).astype(self.dtype)
@@ -98,7 +120,7 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[..., in] -> [..., features]`, computed in `dtype`."""
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
+        kernel = parameter(self, "kernel", self.kernel_init, (x.shape[-1], self.features))
         return frozen_weights.product(x, kernel, self.dtype)
 
     def by_head(self, num_heads: int) -> Array:
@@ -115,11 +137,11 @@ class Embed(nn.Module):
     dtype: jnp.dtype
 
     def setup(self) -> None:
-        self.embedding = self.param(
+        self.embedding = parameter(
+            self,
             "embedding",
             nn.initializers.normal(1.0),
             (self.num_embeddings, self.features),
-            jnp.float32,
         )
 
     def __call__(self, tokens: Array) -> Array:
@@ -151,11 +173,11 @@ class RelativePositionBiases(nn.Module):
     dtype: jnp.dtype
 
     def setup(self) -> None:
-        self.rel_embedding = self.param(
+        self.rel_embedding = parameter(
+            self,
             "rel_embedding",
             nn.initializers.variance_scaling(1.0, "fan_avg", "uniform"),
             (self.num_heads, self.num_buckets),
-            jnp.float32,
         )
 
     def _by_distance(self, query_length: int, key_length: int) -> Array:
