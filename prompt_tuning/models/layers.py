@@ -87,9 +87,9 @@ def parameter(module: nn.Module, name: str, init: Initializer, shape: tuple[int,
     """
     if not module.has_variable("params", name):
         return module.param(name, init, shape, jnp.float32)
-    value = module.get_variable("params", name)
+    value: Any = module.get_variable("params", name)
     if value.shape != shape:
-        path = module.scope.path_text
+        path = "/" + "/".join(module.path)
         raise flax.errors.ScopeParamShapeError(name, path, value.shape, shape)
     return value
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.errors
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -113,6 +114,27 @@ class NormAndDenseTest(parameterized.TestCase):
         for leaf in jax.tree.leaves(variables):
             self.assertEqual(leaf.dtype, _F32)
         self.assertEqual(module.apply(variables, _normal(1, 1, 2, 4), True).dtype, _BF16)
+
+    def test_a_parameter_that_is_there_is_not_drawn_again(self):
+        drawn = []
+
+        def init(*arguments):
+            drawn.append(arguments)
+            return _INIT(*arguments)
+
+        module, x = layers.Dense(3, _F32, init), _normal(1, 2, 4)
+        variables = module.init(jax.random.PRNGKey(0), x)
+        self.assertLen(drawn, 1)
+        jax.eval_shape(module.apply, variables, x)
+        self.assertLen(drawn, 1)
+
+    def test_a_parameter_of_another_shape_or_name_is_refused(self):
+        module = layers.Dense(3, _F32, _INIT)
+        variables = {"params": {"kernel": jnp.ones((5, 3))}}
+        with self.assertRaisesRegex(flax.errors.ScopeParamShapeError, r"\(4, 3\).*\(5, 3\)"):
+            module.apply(variables, _normal(1, 2, 4))
+        with self.assertRaisesRegex(flax.errors.ScopeParamNotFoundError, "kernel"):
+            module.apply({"params": {"weight": jnp.ones((4, 3))}}, _normal(1, 2, 4))
 
     def test_embedding_looks_rows_up(self):
         module = layers.Embed(5, 3, _F32)

@@ -105,7 +105,7 @@ class Programs:
         here = pathlib.Path(__file__).parent
         if side == "peer":
             return [PEER.value, str(here / "training_peer.py"), str(path)]
-        return [sys.executable, str(here / "training_worker.py"), str(path)]
+        return [sys.executable, str(here / "training_process.py"), str(path)]
 
     def _environment(self, side: str, kernels: bool = True) -> dict[str, str]:
         threads = str(len(os.sched_getaffinity(0)))

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process of training_benchmark that trains with this project's parts.
-
-  training_worker REQUEST.json
+"""One process of training_benchmark that trains with this project's parts (training_process starts it).
 
 Like `training_peer` it opens a HuggingFace folder, runs a first step, prints a line of JSON with
 the CPU-seconds since the process began, and then answers commands, one a line:
@@ -19,12 +17,11 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
-from absl import app
 from flax import traverse_util
 
 from prompt_tuning.checkpoints import base_checkpoint
@@ -225,7 +222,6 @@ class Server:
 
 def serve(request: dict[str, Any]) -> None:
     """Runs the check and the first step, then one command a line."""
-    allocator.use_one_heap()
     compilation_cache.enable()
     began = time.perf_counter()
     trained = Trained(request)
@@ -244,12 +240,3 @@ def serve(request: dict[str, Any]) -> None:
 
 def _answer(**fields: Any) -> None:
     print(json.dumps(fields), flush=True)
-
-
-def main(argv: Sequence[str]) -> None:
-    with open(argv[1], encoding="utf-8") as file:
-        serve(json.load(file))
-
-
-if __name__ == "__main__":
-    app.run(main)
