@@ -2,6 +2,7 @@
 #include "array_ops/attention.h"
 #include "array_ops/gated_gelu.h"
 #include "array_ops/product.h"
+#include "array_ops/table_rows.h"
 #include "pybind11/pybind11.h"
 
 namespace py = pybind11;
@@ -24,6 +25,7 @@ PYBIND11_MODULE(product_module, m) {
             capsule(&soft_prompts::GatedGeluHandler);
         found["soft_prompts_gated_gelu_gradient"] =
             capsule(&soft_prompts::GatedGeluGradientHandler);
+        found["soft_prompts_rows"] = capsule(&soft_prompts::RowsHandler);
         return found;
       },
       "Handlers by name, for jax.ffi.register_ffi_target.");

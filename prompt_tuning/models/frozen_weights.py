@@ -20,13 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from array_ops import einsum
+from array_ops import einsum, table_rows
 
 Array = jax.Array
 
 DTYPES = ("float32", "bfloat16", "int8")
 _LARGEST = 127
-_NAN_BITS = 0x7FC0  # Of a bfloat16 NaN.
 
 
 @flax.struct.dataclass
@@ -91,31 +90,7 @@ def rows(table: Matrix, tokens: Array) -> Array:
     if isinstance(table, QuantizedMatrix):
         scale = jnp.take(table.scale, tokens, axis=0, mode="fill")
         return jnp.take(table.values, tokens, axis=0, mode="clip") * scale
-    return _bfloat16_rows(table, tokens) if table.dtype == jnp.bfloat16 else _rows(table, tokens)
-
-
-def _rows(table: Array, tokens: Array) -> Array:
-    return jnp.take(table, tokens, axis=0, mode="fill")
-
-
-@jax.custom_vjp
-def _bfloat16_rows(table: Array, tokens: Array) -> Array:
-    """`_rows` of the bits: of bfloat16 numbers XLA on a CPU would widen the whole table first."""
-    bits = jax.lax.bitcast_convert_type(table, jnp.uint16)
-    found = jnp.take(bits, tokens, axis=0, mode="fill", fill_value=_NAN_BITS)
-    return jax.lax.bitcast_convert_type(found, jnp.bfloat16)
-
-
-def _bfloat16_rows_forward(table, tokens):
-    return _bfloat16_rows(table, tokens), (table, tokens)
-
-
-def _bfloat16_rows_backward(saved, gradient):
-    table, tokens = saved
-    return *jax.vjp(lambda table: _rows(table, tokens), table)[1](gradient), None
-
-
-_bfloat16_rows.defvjp(_bfloat16_rows_forward, _bfloat16_rows_backward)
+    return table_rows.take(table, tokens)
 
 
 def store(params: Mapping[str, Any], dtype: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from array_ops import argmax
 from prompt_tuning.models import decoding, frozen_weights, layer_stack, losses, network
 
 Array = jax.Array
@@ -223,7 +224,7 @@ class BaseTransformerModel:
         weights = batch.get("decoder_loss_weights")
         if weights is None:
             weights = jnp.ones(targets.shape, jnp.float32)
-        correct = jnp.argmax(logits, axis=-1) == targets
+        correct = argmax.argmax(logits) == targets
         sums = {
             "loss": loss,
             "z_loss": z_loss,

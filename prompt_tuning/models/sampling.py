@@ -13,6 +13,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from array_ops import argmax
 from prompt_tuning.models import decoding_state
 
 Array = jax.Array
@@ -70,7 +71,7 @@ def _log_prob(logits: Array, tokens: Array) -> Array:
 
 def _greedy(logits: Array, rescale_log_probs: bool) -> tuple[Array, Array]:
     """The likeliest token of each row; it is certain if temperature counts, so it scores 0."""
-    tokens = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    tokens = argmax.argmax(logits)
     if rescale_log_probs:
         return tokens, jnp.zeros(tokens.shape, jnp.float32)
     return tokens, _log_prob(logits, tokens)
