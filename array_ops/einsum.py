@@ -30,8 +30,8 @@ NAME = "unbatched_product"
 _TARGET = "soft_prompts_product"
 # Multiplications below which the call itself costs more than it saves.
 _SMALL = 1 << 20
-# Rows that array_ops/skinny_product.h takes of a product with bfloat16.
-_FEW_ROWS = 16
+# Rows of a float32 product with bfloat16 for which reading the kernel takes the time.
+_FEW_ROWS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,8 +154,8 @@ def times_narrow(x: Array, kernel: Array) -> Array:
     """A product with a kernel of perhaps another dtype, in the dtype of `x`, with gradients.
 
     The numbers are those of a kernel that is converted first. A few rows of float32 times a
-    bfloat16 kernel read it as it is, half of the bytes: what takes the time when one token is
-    decoded.
+    bfloat16 kernel read it as it is, half of the bytes, and so does the gradient of the rows: what
+    takes the time when one token is decoded, and of logits with short targets.
 
     Args:
         x: floating, `[..., in]`.
@@ -185,10 +185,14 @@ def _times_bfloat16_forward(x, kernel):
 
 
 def _times_bfloat16_backward(saved, gradient):
-    def widened(x, kernel):
+    x, kernel = saved
+    of_x = _product(_spell_out("...f,hf->...h", x.ndim), gradient, kernel)
+
+    def widened(kernel):
         return einsum("...h,hf->...f", x, kernel.astype(x.dtype))
 
-    return jax.vjp(widened, *saved)[1](gradient)
+    # Where the kernel is frozen the compiler drops its gradient.
+    return of_x, *jax.vjp(widened, kernel)[1](gradient)
 
 
 _times_bfloat16.defvjp(_times_bfloat16_forward, _times_bfloat16_backward)

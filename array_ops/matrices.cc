@@ -3,8 +3,10 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -20,6 +22,8 @@ using dnnl::memory;
 
 // Shapes are few in training; serving may see many.
 constexpr size_t kMostPrograms = 1024;
+// As many as every kernel of few rows takes.
+constexpr int64_t kFewRows = 16;
 
 struct Program {
   memory::desc a, b, out;
@@ -95,17 +99,34 @@ bool MultiplyOwn(const Layout& a, const void* a_data, const Layout& b,
   const A* const left = static_cast<const A*>(a_data);
   const B* const right = static_cast<const B*>(b_data);
   Out* const result = static_cast<Out*>(out_data);
-  const auto kernel =
-      OwnKernel(LastAxes(a, left), LastAxes(b, right), LastAxes(out, result));
-  if (!kernel) return false;
+  const auto matrices = [&](int64_t index, int64_t row, int64_t rows) {
+    const auto all = LastAxes(a, left + Offset(a, out.dims, index));
+    const auto to = LastAxes(out, result + Offset(out, out.dims, index));
+    return std::make_tuple(all.Rows(row, rows),
+                           LastAxes(b, right + Offset(b, out.dims, index)),
+                           to.Rows(row, rows));
+  };
+  const int64_t rows = out.dims[out.dims.size() - 2];
+  const auto kernel_of = [&](int64_t rows) {
+    return std::apply(OwnKernel<A, B, Out>, matrices(0, 0, rows));
+  };
+  // oneDNN does not mix types: then some rows after others.
+  int64_t some = rows;
+  if (!std::is_same<A, B>::value && !kernel_of(rows)) {
+    some = std::min(rows, kFewRows);
+  }
+  const auto kernel = kernel_of(some);
+  const auto last_kernel = kernel_of((rows - 1) % some + 1);
+  if (!kernel || !last_kernel) return false;
   int64_t count = 1;
   for (size_t axis = 0; axis + 2 < out.dims.size(); ++axis) {
     count *= out.dims[axis];
   }
   for (int64_t i = 0; i < count; ++i) {
-    kernel(LastAxes(a, left + Offset(a, out.dims, i)),
-           LastAxes(b, right + Offset(b, out.dims, i)),
-           LastAxes(out, result + Offset(out, out.dims, i)));
+    for (int64_t row = 0; row < rows; row += some) {
+      const int64_t size = std::min(some, rows - row);
+      std::apply(size == some ? kernel : last_kernel, matrices(i, row, size));
+    }
   }
   return true;
 }
@@ -124,8 +145,8 @@ void Multiply(memory::data_type a_type, const Layout& a, const void* a_data,
   if (own(a, a_data, b, b_data, out, out_data)) return;
   if (a_type != b_type) {
     throw std::invalid_argument(
-        "a float32 and a bfloat16 array are multiplied only where the first "
-        "has few rows and both lie without gaps");
+        "a float32 and a bfloat16 array are multiplied only where the second's "
+        "rows have no gaps, or its columns and the first's rows have none");
   }
   thread_local Thread thread;
   std::vector<int64_t> key = {static_cast<int64_t>(a_type),

@@ -17,8 +17,8 @@ struct Layout {
 };
 
 // `out = a b` on the calling thread alone. The types are float32 or bfloat16:
-// all alike, a and b bfloat16, or, where SkinnyProduct takes it, b alone; sums
-// are float32. A leading axis of size 1 is broadcast.
+// all alike, a and b bfloat16, or, where SkinnyProduct takes a part of the
+// rows, b alone; sums are float32. A leading axis of size 1 is broadcast.
 //
 // oneDNN makes a program for each new set of layouts, which the thread keeps.
 // Few rows are SkinnyProduct's, or where the processor has AMX TileProduct's,

@@ -69,7 +69,7 @@ class SkinnyProductTest(parameterized.TestCase):
         exact = x.astype("float64") @ kernel.astype("float64")
         self.assertLess(np.abs(found - exact).max() / np.sqrt(70_000), 2e-5)
 
-    @parameterized.parameters((1,), (4, 4), (17,))
+    @parameterized.parameters((1,), (4, 4), (17,), (8, 8), (65,))
     def test_float32_times_bfloat16_is_as_if_widened(self, *rows):
         x = _normal(0, (*rows, 520))
         kernel = _normal(1, (520, 4097)).astype(jnp.bfloat16)
@@ -88,8 +88,9 @@ class SkinnyProductTest(parameterized.TestCase):
             )
 
     def test_float32_times_bfloat16_does_not_widen_in_memory(self):
-        x, kernel = jnp.ones((16, 512)), jnp.ones((512, 8192), jnp.bfloat16)
-        lowered = jax.jit(einsum.times_narrow).lower(x, kernel).as_text()
+        x, kernel = jnp.ones((64, 512)), jnp.ones((512, 8192), jnp.bfloat16)
+        pulled = jax.grad(lambda x, kernel: jnp.sum(einsum.times_narrow(x, kernel) ** 2))
+        lowered = jax.jit(pulled).lower(x, kernel).as_text()
         self.assertIn("soft_prompts_product", lowered)
         self.assertNotIn("tensor<512x8192xf32>", lowered)
 

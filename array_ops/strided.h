@@ -14,6 +14,11 @@ template <typename Number>
 struct Strided {
   Number* data;
   int64_t rows, columns, row_step, column_step;
+
+  // Some rows, from row `start` on.
+  Strided Rows(int64_t start, int64_t count) const {
+    return {data + start * row_step, count, columns, row_step, column_step};
+  }
 };
 
 }  // namespace soft_prompts

@@ -12,6 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from array_ops import top_k
 from prompt_tuning.models import decoding_state
 
 Array = jax.Array
@@ -78,7 +79,7 @@ def _candidates(log_probs: Array, forced: Array, count: int) -> tuple[Array, Arr
         Log-probabilities, beam indices and tokens, each `[B, count]`, best first.
     """
     batch, beams, vocabulary = log_probs.shape
-    best, flat = jax.lax.top_k(log_probs.reshape(batch, beams * vocabulary), count)
+    best, flat = top_k.top_k(log_probs.reshape(batch, beams * vocabulary), count)
     free = (forced == 0)[:, None]
     # A forced token costs nothing and leaves one hypothesis alive.
     alone = jnp.where(jnp.arange(count) == 0, 0.0, NEG_INF)[None, :]

@@ -13,7 +13,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from array_ops import argmax
+from array_ops import argmax, top_k
 from prompt_tuning.models import decoding_state
 
 Array = jax.Array
@@ -50,7 +50,7 @@ class SamplingLoopState:
 
 def topk_mask(logits: Array, k: int) -> Array:
     """Sets all but the `k` largest of each row `[R, V]` to `NEG_INF`; ties of the last stay."""
-    smallest_kept = jax.lax.top_k(logits, min(k, logits.shape[-1]))[0][:, -1:]
+    smallest_kept = top_k.top_k(logits, min(k, logits.shape[-1]))[0][:, -1:]
     return jnp.where(logits >= smallest_kept, logits, NEG_INF)
 
 
