@@ -133,11 +133,10 @@ void Write(const Strided<float>& from, const float* scales, Number* to,
            int64_t step) {
   for (int64_t i = 0; i < from.rows; ++i) {
     const __m512 scale = _mm512_set1_ps(scales ? scales[i] : 1.0f);
-    for (int64_t j = 0; j < from.columns; j += kLanes) {
-      const __mmask16 live = Live(from.columns - j);
-      const __m512 x = Load(from.data + i * from.row_step + j, live);
-      Store(to + i * step + j, live, _mm512_mul_ps(x, scale));
-    }
+    InUnits<kLanes>(from.columns, [&](int64_t j, int64_t left) {
+      const __m512 x = Load(from.data + i * from.row_step + j, Live(left));
+      Store(to + i * step + j, Live(left), _mm512_mul_ps(x, scale));
+    });
   }
 }
 

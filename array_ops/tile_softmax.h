@@ -20,19 +20,28 @@
 namespace soft_prompts {
 namespace {
 
+// Calls `work(at, left)` for every `unit` numbers of a row. `left` is a
+// constant where all are there, so that what it masks needs no mask.
+template <int64_t unit, typename Work>
+inline void InUnits(int64_t count, const Work& work) {
+  int64_t at = 0;
+  for (; at + unit <= count; at += unit) work(at, unit);
+  if (at < count) work(at, count - at);
+}
+
 // Adds `bias` [rows, columns] to logits; writes the largest of each row.
 template <typename Number>
 void AddBias(const Number* bias, const Strided<float>& logits, float* largest) {
   for (int64_t i = 0; i < logits.rows; ++i, bias += logits.columns) {
     float* const row = logits.data + i * logits.row_step;
     __m512 top = _mm512_set1_ps(-__builtin_inff());
-    for (int64_t j = 0; j < logits.columns; j += kLanes) {
-      const __mmask16 live = Live(logits.columns - j);
+    InUnits<kLanes>(logits.columns, [&](int64_t j, int64_t left) {
+      const __mmask16 live = Live(left);
       const __m512 x =
           _mm512_add_ps(Load(row + j, live), LoadSixteen(bias + j, live));
       Store(row + j, live, x);
       top = _mm512_mask_max_ps(top, live, top, x);
-    }
+    });
     largest[i] = _mm512_reduce_max_ps(top);
   }
 }
@@ -65,15 +74,15 @@ void PackWeights(const Number* bias, const Strided<float>& logits, char* strip,
     const __m512 top = _mm512_set1_ps(largest[i]);
     __m512 total = _mm512_setzero_ps();
     char* to = strip + LineAt(i);
-    for (int64_t j = 0; j < logits.columns; j += kTileDepth) {
+    InUnits<kTileDepth>(logits.columns, [&](int64_t j, int64_t left) {
       __m512 x[2];
-      Exponentials(row + j, logits.columns - j, top, x);
+      Exponentials(row + j, left, top, x);
       total = _mm512_add_ps(total, _mm512_add_ps(x[0], x[1]));
       __m512i pairs[parts];
       Pair<parts>(x[0], x[1], pairs);
       StoreRow<parts>(pairs, to);
       to += kStepBytes<parts>;
-    }
+    });
     scales[i] = 1.0f / _mm512_reduce_add_ps(total);
   }
 }
@@ -90,17 +99,17 @@ void PackSlopes(const Number* bias, const Strided<float>& logits,
     const float* const slope = slopes.data + i * slopes.row_step;
     const __m512 top = _mm512_set1_ps(largest[i]);
     __m512 total = _mm512_setzero_ps(), weighted = _mm512_setzero_ps();
-    for (int64_t j = 0; j < logits.columns; j += kTileDepth) {
+    InUnits<kTileDepth>(logits.columns, [&](int64_t j, int64_t left) {
       __m512 x[2];
-      Exponentials(row + j, logits.columns - j, top, x);
+      Exponentials(row + j, left, top, x);
       for (int64_t half = 0; half < 2; ++half) {
         const int64_t at = j + half * kLanes;
-        const __mmask16 live = Live(logits.columns - at);
+        const __mmask16 live = Live(left - half * kLanes);
         Store(row + at, live, x[half]);
         total = _mm512_add_ps(total, x[half]);
         weighted = _mm512_fmadd_ps(x[half], Load(slope + at, live), weighted);
       }
-    }
+    });
     scales[i] = 1.0f / _mm512_reduce_add_ps(total);
     means[i] = scales[i] * _mm512_reduce_add_ps(weighted);
   }
@@ -109,23 +118,23 @@ void PackSlopes(const Number* bias, const Strided<float>& logits,
     float* const slope = slopes.data + i * slopes.row_step;
     const __m512 scale = _mm512_set1_ps(scales[i]);
     const __m512 mean = _mm512_set1_ps(means[i]);
-    const auto find = [&](int64_t j) {
-      const __mmask16 live = Live(logits.columns - j);
-      const __m512 weight = _mm512_mul_ps(scale, Load(row + j, live));
-      const __m512 found =
-          _mm512_mul_ps(weight, _mm512_sub_ps(Load(slope + j, live), mean));
-      Store(row + j, live, weight);
-      Store(slope + j, live, found);
-      return found;
-    };
     char* to = strip + LineAt(i);
-    for (int64_t j = 0; j < logits.columns; j += kTileDepth) {
-      const __m512 low = find(j), high = find(j + kLanes);
+    InUnits<kTileDepth>(logits.columns, [&](int64_t j, int64_t left) {
+      __m512 found[2];
+      for (int64_t half = 0; half < 2; ++half) {
+        const int64_t at = j + half * kLanes;
+        const __mmask16 live = Live(left - half * kLanes);
+        const __m512 weight = _mm512_mul_ps(scale, Load(row + at, live));
+        found[half] =
+            _mm512_mul_ps(weight, _mm512_sub_ps(Load(slope + at, live), mean));
+        Store(row + at, live, weight);
+        Store(slope + at, live, found[half]);
+      }
       __m512i pairs[parts];
-      Pair<parts>(low, high, pairs);
+      Pair<parts>(found[0], found[1], pairs);
       StoreRow<parts>(pairs, to);
       to += kStepBytes<parts>;
-    }
+    });
   }
 }
 
