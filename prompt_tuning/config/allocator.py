@@ -38,8 +38,8 @@ def use_one_heap() -> bool:
 def keep_freed_memory() -> bool:
     """From now on, large pieces come from that heap and not from maps of their own.
 
-    Worth it where one piece of memory is needed again and again; so after the first step, whose
-    compilation leaves a heap full of holes. What is free by now goes back to the system.
+    Worth it where one piece of memory is needed again and again, once the program that needs it is
+    made: compiling leaves a heap full of holes. What is free by now goes back to the system.
 
     Returns:
       Whether it was done: only after `use_one_heap` was.

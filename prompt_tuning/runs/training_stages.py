@@ -134,6 +134,8 @@ class TrainingStages:
             rng=self.trainer_rng,
             partitioner=self.part,
             row_groups=topology.row_groups(self.part, token_rows.LENGTH_BUCKETS),
+            # Groups need pieces of about one size; whole batches may be too large to keep.
+            after_first_group=allocator.keep_freed_memory,
         )
         self.state, self.frozen = self.trainer.init_state(self.initial.params, self.initial.step)
         if not _count(self.state.params):
@@ -237,7 +239,6 @@ class TrainingStages:
             full_checkpoints=self.full_checkpoints,
             progress=self.display,
             writer=self.writer,
-            after_first_step=self.keep_freed_memory,
         )
         self.state = result.state
         if result.stopped_early:
@@ -261,11 +262,6 @@ class TrainingStages:
         if self.best.exhausted:
             self.display.note(f"stopped early: nothing better since step {self.best.best_step}")
             self.last_step = int(self.state.step)
-
-    def keep_freed_memory(self) -> None:
-        """Where groups need pieces of about the same size; whole batches may be too large to keep."""
-        if self.trainer.groups_rows(self.train_config.batch_size):
-            allocator.keep_freed_memory()
 
     def take_best(self) -> None:
         """The best state in place of the last, where they differ."""

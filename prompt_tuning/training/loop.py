@@ -88,7 +88,6 @@ class _Loop:
         self.is_evaluated, self.stop_fn = parts["is_evaluated"], parts["stop_fn"]
         self.stats_period, self.data_position = parts["stats_period"], parts["data_position"]
         self.full_checkpoints = parts["full_checkpoints"]
-        self.after_first_step = parts["after_first_step"]
         self.start_time = time.monotonic()
         self.step = self.first_step = int(state.step)
         # Periods count from where the run began, which for a resumed run is not where this loop
@@ -147,8 +146,6 @@ class _Loop:
             if self.step == self.first_step + 1:
                 jax.block_until_ready(metrics)
                 self.seconds_to_first_step = time.monotonic() - self.start_time
-                if self.after_first_step is not None:
-                    self.after_first_step()
                 self.window.seconds += time.monotonic() - began
                 began = time.monotonic()
             self.vote(guard)
@@ -268,7 +265,6 @@ def run_training(
     data_position: Callable[[str], None] | None = None,
     progress: progress_lib.Progress | None = None,
     writer: metrics_writer.MetricsWriter | None = None,
-    after_first_step: Callable[[], object] | None = None,
 ) -> TrainingResult:
     """Trains from the state's step up to `total_steps`.
 
@@ -290,7 +286,6 @@ def run_training(
       data_position: the batches' `save(path)`; default: their attribute of that name, if any.
       progress: display; default none.
       writer: TensorBoard scalars; default none.
-      after_first_step: called once, when the first step has been compiled and has run.
 
     Returns:
       The result. After SIGINT or SIGTERM, to any of the run's processes, all finish the same step
@@ -327,5 +322,4 @@ def run_training(
         data_position=data_position or getattr(batches, "save", None),
         progress=progress or progress_lib.NoProgress(),
         writer=writer,
-        after_first_step=after_first_step,
     ).run()

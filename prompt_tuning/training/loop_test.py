@@ -119,17 +119,6 @@ class RhythmTest(TestCase):
             state, _ = trainer.train_step(state, frozen, next(batches))
         self.assert_same_state(result.state, state)
 
-    def test_what_comes_after_the_first_step_comes_once_when_it_is_compiled(self):
-        trainer, seen = _trainer(), []
-        self.run_loop(
-            5,
-            first_step=2,
-            trainer=trainer,
-            stats_period=1,
-            after_first_step=lambda: seen.append(trainer.compilations),
-        )
-        self.assertEqual(seen, [1])
-
     def test_metrics_are_averages_over_the_stats_period(self):
         recorder = Recorder()
         self.run_loop(8, stats_period=3, progress=recorder)

@@ -59,6 +59,7 @@ class Trainer:
         weight_metrics: bool = False,
         partitioner: partitioner_lib.Partitioner | None = None,
         row_groups: row_groups_lib.RowGroups | None = None,
+        after_first_group: Callable[[], object] | None = None,
     ):
         """Initializes the trainer.
 
@@ -73,6 +74,8 @@ class Trainer:
           partitioner: where parameters and batches lie; None is one device.
           row_groups: compute a batch group by group, where `num_microbatches` leaves it whole and
             the model's rows are separate: the same sums in another order.
+          after_first_group: called once, when the program of a first group of limited size has
+            been made, before other groups run.
 
         Raises:
           ValueError: when `num_microbatches` is below 1.
@@ -92,6 +95,7 @@ class Trainer:
         self.partitioner = partitioner or partitioner_lib.Partitioner()
         whole = num_microbatches is None and model.rows_are_separate
         self._row_groups = row_groups if whole else None
+        self._after_first_group = after_first_group
         self._jitted_train_step = self.partitioner.jit(self._train_step, donate_argnums=(0,))
         self._jitted_group = self.partitioner.jit(self._group)
         self._jitted_add = self.partitioner.jit(_add, donate_argnums=(0,))
@@ -149,12 +153,21 @@ class Trainer:
         """
         groups = self._row_groups.divide(batch) if self._row_groups else [batch]
         if len(groups) == 1:
-            return self._jitted_train_step(state, frozen, self._put(batch), self._rng)
+            stepped = self._jitted_train_step(state, frozen, self._put(batch), self._rng)
+            self._tell_of_group(batch)
+            return stepped
         sums, turn = self._jitted_group(state.params, frozen, self._put(groups[0]), state.step)
+        self._tell_of_group(batch)
         for group in groups[1:]:
             found, turn = self._jitted_group(state.params, frozen, self._put(group), turn)
             sums = self._jitted_add(sums, found)
         return self._jitted_update(state, *sums)
+
+    def _tell_of_group(self, batch: Batch) -> None:
+        """Calls `after_first_group` the first time that a batch is computed in groups."""
+        if self._after_first_group and self.groups_rows(len(next(iter(batch.values())))):
+            self._after_first_group()
+            self._after_first_group = None
 
     def lower_train_step(self, state: TrainState, frozen: Any, batch: Any) -> jax.stages.Lowered:
         """The step for arrays that need not exist: `jax.ShapeDtypeStruct`s with shardings."""

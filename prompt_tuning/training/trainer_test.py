@@ -227,6 +227,26 @@ class RowGroupTest(parameterized.TestCase):
         self.assertEqual(found, {3: True, 4: True, 12: True, 7: False})
         self.assertFalse(_trainer().groups_rows(4))
 
+    def test_the_first_group_is_told_of_once_before_the_second(self):
+        calls = []
+        trainer = _trainer(
+            row_groups=self.GROUPS, after_first_group=lambda: calls.append(trainer.compilations)
+        )
+        group = trainer._jitted_group
+        trainer._jitted_group = lambda *arguments: calls.append("group") or group(*arguments)
+        _train(trainer, 2)
+        self.assertEqual(calls[:3], ["group", 1, "group"])
+        self.assertEqual(calls.count(1), 1)
+
+    @parameterized.parameters((3, ["told"]), (4, ["told"]), (7, []))
+    def test_a_whole_batch_is_told_of_where_a_group_may_be_as_large(self, rows, expected):
+        calls = []
+        trainer = _trainer(
+            row_groups=row_groups.RowGroups(4, {}), after_first_group=lambda: calls.append("told")
+        )
+        _train(trainer, 2, batch=toy_model.make_batch(rows=rows))
+        self.assertEqual(calls, expected)
+
     @parameterized.parameters(({"dropout_rate": 0.5},), ({"num_microbatches": 1},))
     def test_not_where_the_rows_belong_together(self, arguments):
         trainer = _trainer(row_groups=self.GROUPS, **arguments)

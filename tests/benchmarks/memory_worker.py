@@ -56,6 +56,7 @@ def train(request: dict) -> dict:
         rng=jax.random.key(0),
         partitioner=part,
         row_groups=groups,
+        after_first_group=allocator.keep_freed_memory,  # As `train`.
     )
     state, frozen = job.init_state(params)
     shapes = {name: jax.ShapeDtypeStruct(p.shape, p.dtype) for name, p in params.items()}
@@ -69,8 +70,6 @@ def train(request: dict) -> dict:
         state, metrics = job.train_step(state, frozen, batch)
         losses.append(float(metrics["cross_ent_loss"] / metrics["weight_sum"]))
         seconds.append(time.process_time() - began)
-        if job.groups_rows(len(batch["encoder_input_tokens"])):
-            allocator.keep_freed_memory()  # As `train` does after its first step.
     lengths = {
         "inputs": batch["encoder_input_tokens"].shape[1],
         "targets": batch["decoder_target_tokens"].shape[1],

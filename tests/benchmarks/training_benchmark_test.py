@@ -85,9 +85,6 @@ class _Trained:
             raise self.error
         return jnp.float32(batch["x"].sum() / self.steps)
 
-    def after_first_step(self, batch):
-        """Nothing."""
-
 
 class TrainingWorkerTest(absltest.TestCase):
     def _server(self, error=None):

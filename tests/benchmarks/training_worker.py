@@ -125,6 +125,7 @@ class Trained:
             rng=jax.random.key(0),
             partitioner=part,
             row_groups=None if request.get("full_width") else groups,
+            after_first_group=allocator.keep_freed_memory,  # As `train`.
         )
         self.state, self.frozen = self.trainer.init_state(params)
 
@@ -132,11 +133,6 @@ class Trained:
         """One update, without waiting for it; the loss."""
         self.state, metrics = self.trainer.train_step(self.state, self.frozen, batch)
         return metrics["loss"]
-
-    def after_first_step(self, batch: dict[str, np.ndarray]) -> None:
-        """What `train` does then."""
-        if self.trainer.groups_rows(len(batch["encoder_input_tokens"])):
-            allocator.keep_freed_memory()
 
     def check(self, batch: dict[str, np.ndarray], path: str) -> None:
         """Writes logits and the gradient of the mean loss of a target token."""
@@ -179,7 +175,6 @@ class Server:
         began = time.perf_counter()
         batch = next(iter(self.one_epoch()))
         loss = float(self.trained.step(batch))
-        self.trained.after_first_step(batch)
         return {"cpu": time.process_time(), "step": time.perf_counter() - began, "loss": loss}
 
     def run(self, count: str = "1", waits: bool = False) -> dict[str, Any]:
