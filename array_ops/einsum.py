@@ -223,21 +223,21 @@ def _product(subscripts: str, a: Array, b: Array) -> Array:
 
 
 def _forward(subscripts, a, b):
-    out = _product(subscripts, a, b)
+    out = _product(subscripts, a.value, b.value)
     first, second, result = _split(subscripts)
     if not set(first) & set(second) & set(result):
         out = jax.ad_checkpoint.checkpoint_name(out, NAME)
-    return out, (a, b)
+    # Each is kept only where the other's gradient is asked for: that of a frozen kernel is not.
+    return out, (a.value if b.perturbed else None, b.value if a.perturbed else None)
 
 
 def _backward(subscripts, saved, gradient):
     a, b = saved
     first, second, out = _split(subscripts)
-    # What is not needed, as the gradient of a frozen kernel, the compiler drops.
     return (
-        _product(f"{out},{second}->{first}", gradient, b),
-        _product(f"{out},{first}->{second}", gradient, a),
+        None if b is None else _product(f"{out},{second}->{first}", gradient, b),
+        None if a is None else _product(f"{out},{first}->{second}", gradient, a),
     )
 
 
-_product.defvjp(_forward, _backward)
+_product.defvjp(_forward, _backward, symbolic_zeros=True)

@@ -70,6 +70,32 @@ class EinsumTest(OneDnnTestCase):
             difference = np.abs(np.asarray(one, "float64") - other).max()
             self.assertLess(difference / np.abs(other).max(), _TOLERANCE[dtype])
 
+    def test_gradients_that_nobody_asks_for_are_not_traced(self):
+        a, b = _normal(0, (130, 96)), _normal(1, (96, 110))
+
+        def loss(a, b):
+            return jnp.sum(einsum.einsum("ab,bc->ac", a, b))
+
+        for arguments, count in ((0, 2), (1, 2), ((0, 1), 3)):
+            text = str(jax.make_jaxpr(jax.grad(loss, argnums=arguments))(a, b))
+            self.assertEqual(text.count("soft_prompts_product"), count)
+
+    def test_the_gradient_of_what_is_not_used_is_zero(self):
+        a, b = _normal(0, (130, 96)), _normal(1, (96, 110))
+
+        @jax.checkpoint
+        def both(a, b):
+            return einsum.einsum("ab,bc->ac", a, b), 2 * a
+
+        def scanned(a, b):
+            step = jax.lax.scan(lambda carry, _: (both(carry, b)[1], both(carry, b)[0]), a, None, 2)
+            return jnp.sum(step[0])
+
+        for function, of_a in ((lambda a, b: jnp.sum(both(a, b)[1]), 2), (scanned, 4)):
+            found = jax.grad(function, argnums=(0, 1))(a, b)
+            np.testing.assert_array_equal(found[0], np.full_like(a, of_a))
+            np.testing.assert_array_equal(found[1], np.zeros_like(b))
+
     def test_an_ellipsis_is_the_leading_axes(self):
         a, b = _normal(0, (2, 3, 40, 96)), _normal(1, (96, 80))
         found = einsum.einsum("...h,hf->...f", jnp.asarray(a), jnp.asarray(b))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from prompt_tuning.training import row_groups
 
 _WIDTHS = {"encoder": (2, 4, 8), "decoder": (1, 2)}
+_WIDE = {"encoder": (20, 100, 400), "decoder": (8,)}
 
 
 def _tokens(lengths, width):
@@ -47,10 +48,28 @@ class RowGroupsTest(parameterized.TestCase):
 
     @parameterized.parameters((4, 8, 1), (8, 8, 1), (12, 8, 2), (32, 8, 4), (31, 8, 1), (10, 4, 5))
     def test_number_of_groups(self, rows, most, count):
-        batch = _batch([2] * rows, [1] * rows)
-        groups = row_groups.RowGroups(most, _WIDTHS).divide(batch)
+        batch = _batch([102] * rows, [1] * rows, width=103)
+        groups = row_groups.RowGroups(most, _WIDE).divide(batch)
         self.assertLen(groups, count)
         self.assertLen({len(group["is_correct"]) for group in groups}, 1)
+
+    # 8 rows of 128 tokens are 1,024: 36 rows of 20 + 8, but 9 of 100 + 8.
+    @parameterized.parameters(
+        ([20] * 32, [32]),
+        ([20] * 48, [32, 16]),
+        ([20] * 20 + [90] * 20, [16, 8, 8, 8]),
+        ([20] * 24 + [90] * 8, [24, 8]),
+        ([101] * 16, [8, 8]),
+    )
+    def test_narrow_groups_of_one_shape_are_one(self, inputs, expected):
+        groups = row_groups.RowGroups(8, _WIDE).divide(_batch(inputs, [1] * len(inputs), width=110))
+        self.assertEqual([len(group["is_correct"]) for group in groups], expected)
+        together = np.concatenate([group["is_correct"] for group in groups])
+        self.assertCountEqual(together.tolist(), range(len(inputs)))
+
+    def test_groups_beyond_the_widest_bucket_are_not_merged(self):
+        groups = row_groups.RowGroups(2, _WIDTHS).divide(_batch([9] * 4, [1] * 4))
+        self.assertLen(groups, 2)
 
     def test_a_batch_that_is_not_divided_is_the_batch(self):
         batch = _batch([1, 1], [1, 1])

@@ -153,7 +153,7 @@ class Trainer:
         """
         groups = self._row_groups.divide(batch) if self._row_groups else [batch]
         if len(groups) == 1:
-            stepped = self._jitted_train_step(state, frozen, self._put(batch), self._rng)
+            stepped = self._jitted_train_step(state, frozen, self._put(groups[0]), self._rng)
             self._tell_of_group(batch)
             return stepped
         sums, turn = self._jitted_group(state.params, frozen, self._put(groups[0]), state.step)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the training step on a toy model."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -206,13 +208,20 @@ class MicrobatchTest(parameterized.TestCase):
 
 
 class RowGroupTest(parameterized.TestCase):
-    GROUPS = row_groups.RowGroups(2, {"encoder": (5,), "decoder": (2,)})
+    GROUPS = row_groups.RowGroups(2, {"encoder": (5,), "decoder": (2,)}, full_width=0)
 
-    def test_equal_the_whole_batch(self):
-        whole, _, expected = _train(_trainer(weight_metrics=True), 3)
-        trainer = _trainer(weight_metrics=True, row_groups=self.GROUPS)
-        parts, _, metrics = _train(trainer, 3)
-        self.assertEqual(trainer.compilations, 1)  # Of a group; the batch as a whole never is.
+    # Pairs of rows, or as many pairs together as have 7 tokens in each row.
+    @parameterized.parameters((0, [2, 2, 2, 2]), (10, [2, 2, 2, 2]), (14, [4, 4]), (21, [6, 2]))
+    def test_equal_the_whole_batch(self, full_width, expected_rows):
+        groups = dataclasses.replace(self.GROUPS, full_width=full_width)
+        batch = toy_model.make_batch(rows=8)
+        found = [len(group["encoder_input_tokens"]) for group in groups.divide(batch)]
+        self.assertEqual(found, expected_rows)
+        whole, _, expected = _train(_trainer(weight_metrics=True), 3, batch=batch)
+        trainer = _trainer(weight_metrics=True, row_groups=groups)
+        parts, _, metrics = _train(trainer, 3, batch=batch)
+        # Of a group of each size; the batch as a whole never is.
+        self.assertEqual(trainer.compilations, len(set(expected_rows)))
         np.testing.assert_allclose(
             parts.params[toy_model.PROMPT], whole.params[toy_model.PROMPT], atol=1e-5
         )
