@@ -137,11 +137,16 @@ def check_files_are_read(entry_point: str, given: Mapping[str, Any]) -> None:
 
 
 def check_answers(given: Mapping[str, Any]) -> None:
-    """An inference run has prompts with names or one without, and answers a file or a task.
+    """An inference run answers a file or a task, with one prompt or several, from labels in one form.
 
     Raises:
         ValueError: there are flags about both.
     """
+    if given.get("label_words") and given.get("label_file"):
+        raise ValueError(
+            f"--label_file={given['label_file']} and --label_words both say what the labels are; "
+            "leave out --label_words, whose scores it would not write, or --label_file"
+        )
     if given.get("input_file") and given.get("output_dir"):
         raise ValueError(
             f"--output_dir={given['output_dir']} is for the answers to a task; those to --input_file "

@@ -181,6 +181,14 @@ class FriendlyFlagsTest(parameterized.TestCase):
         ):
             friendly_flags.check_answers({"prompt": ["a=x"], "prompt_file": "x"})
 
+    def test_labels_in_two_forms(self):
+        friendly_flags.check_answers({"label_words": ["a", "b"], "label_file": None})
+        friendly_flags.check_answers({"label_words": [], "label_file": "x"})
+        with self.assertRaisesRegex(
+            ValueError, "--label_file=x and --label_words both.* leave out"
+        ):
+            friendly_flags.check_answers({"label_words": ["a", "b"], "label_file": "x"})
+
     def test_a_folder_for_the_answers_to_a_file(self):
         friendly_flags.check_answers({"input_file": "-", "output_dir": None})
         with self.assertRaisesRegex(ValueError, "--output_dir=x is for .* a task.*--output_file"):

@@ -35,8 +35,15 @@ _CARRIED = (
     "skip_bad_rows",
 )
 _PATHS = ("initial_checkpoint", "vocabulary", "train_file", "validation_file", "test_file")
-# Who asks for these in infer wants texts, and not the run's labels ranked.
-_DECODING = ("num_decodes", "all_decodes", "temperature", "top_k", "top_p")
+# Who asks for these in infer wants texts or other labels, and not the run's labels ranked.
+_INSTEAD_OF_LABELS = (
+    "num_decodes",
+    "all_decodes",
+    "temperature",
+    "top_k",
+    "top_p",
+    "label_file",
+)
 # --base_model says what the others say.
 _MODEL_FLAGS = ("base_model", "initial_checkpoint", "model")
 
@@ -118,7 +125,7 @@ def carried(
             earlier.pop(name, None)
     elif given.get("model") or given.get("initial_checkpoint"):
         earlier.pop("base_model", None)
-    if any(given.get(name) is not None for name in _DECODING):
+    if any(given.get(name) is not None for name in _INSTEAD_OF_LABELS):
         earlier.pop("label_words", None)
     result = dict(given)
     for name, value in earlier.items():

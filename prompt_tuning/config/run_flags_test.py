@@ -67,8 +67,9 @@ class RunFlagsTest(absltest.TestCase):
 
     def test_flags_about_decoding_stand_instead_of_the_runs_labels(self):
         self.kept(label_words=["a", "b"])
-        given = {"model_dir": self.folder, "label_words": None, "temperature": 0.0}
-        self.assertIsNone(run_flags.carried(given, KNOWN, None)["label_words"])
+        for asked in ({"temperature": 0.0}, {"label_file": "labels.txt"}):
+            given = {"model_dir": self.folder, "label_words": None} | asked
+            self.assertIsNone(run_flags.carried(given, KNOWN, None)["label_words"])
         given["label_words"] = ["c", "d"]
         self.assertEqual(run_flags.carried(given, KNOWN, None)["label_words"], ["c", "d"])
 
