@@ -60,6 +60,18 @@ def _split(subscripts: str) -> tuple[str, str, str]:
     return a, b, out
 
 
+def _sizes(
+    subscripts: str, a_shape: Sequence[int], b_shape: Sequence[int]
+) -> dict[str, int] | None:
+    """Of each letter; None where shapes do not fit, or a letter is not once in two or all arrays."""
+    a, b, out = _split(subscripts)
+    pairs = [*zip(a, a_shape, strict=False), *zip(b, b_shape, strict=False)]
+    fits = (len(a), len(b)) == (len(a_shape), len(b_shape)) and len(set(pairs)) == len({*a, *b})
+    once = all(len(set(letters)) == len(letters) for letters in (a, b, out))
+    shared = set(a) & set(b) | set(a) & set(out) | set(b) & set(out) == {*a, *b, *out}
+    return dict(pairs) if fits and once and shared else None
+
+
 def _strides(letters: str, sizes: dict[str, int]) -> dict[str, int]:
     strides, step = {}, 1
     for letter in reversed(letters):
@@ -85,18 +97,20 @@ def plan(subscripts: str, a_shape: Sequence[int], b_shape: Sequence[int]) -> Pla
     """How to compute an einsum as one strided product; None where it is not one.
 
     Args:
-        subscripts: `"ab,bc->ac"`, without an ellipsis; each letter at most once in each array.
+        subscripts: `"ab,bc->ac"`, without an ellipsis.
         a_shape: of the first operand.
         b_shape: of the second.
     """
     a, b, out = _split(subscripts)
-    sizes = dict(zip(a, a_shape, strict=True)) | dict(zip(b, b_shape, strict=True))
+    sizes = _sizes(subscripts, a_shape, b_shape)
+    if sizes is None or not out:
+        return None
     swapped = out[-1] not in b
     if swapped:
         a, b = b, a
     layouts = [_strides(letters, sizes) for letters in (a, b, out)]
     left, right, result = layouts
-    if not set(a) | set(b) == set(a) & set(b) | set(out) or out[-1] in a:
+    if out[-1] in a:
         return None
     batch = [letter for letter in out if letter in a and letter in b]
     columns = _groups("".join(c for c in out if c not in a), sizes, (right, result))
@@ -142,12 +156,11 @@ def einsum(subscripts: str, a: Array, b: Array) -> Array:
     """
     if not onednn.takes(a, b):
         return jnp.einsum(subscripts, a, b)
-    subscripts = _spell_out(subscripts, a.ndim)
-    first, second, _ = _split(subscripts)
-    sizes = dict(zip(first, a.shape, strict=True)) | dict(zip(second, b.shape, strict=True))
-    if math.prod(sizes.values()) < _SMALL:
+    spelt = _spell_out(subscripts, a.ndim)
+    sizes = _sizes(spelt, a.shape, b.shape)
+    if sizes is None or math.prod(sizes.values()) < _SMALL:
         return jnp.einsum(subscripts, a, b)
-    return _product(subscripts, a, b)
+    return _product(spelt, a, b)
 
 
 def times_narrow(x: Array, kernel: Array) -> Array:
@@ -167,10 +180,11 @@ def times_narrow(x: Array, kernel: Array) -> Array:
     Raises:
         TypeError, ValueError: as `jnp.einsum`, of shapes that do not fit.
     """
+    fits = x.shape[-1] == kernel.shape[0]
     few = math.prod(x.shape[:-1]) <= _FEW_ROWS
     large = x.size * kernel.shape[1] >= _SMALL
     mixed = x.dtype == jnp.float32 and kernel.dtype == jnp.bfloat16
-    if few and large and mixed and onednn.takes(x):
+    if fits and few and large and mixed and onednn.takes(x):
         return _times_bfloat16(x, kernel)
     return einsum("...h,hf->...f", x, kernel.astype(x.dtype))
 

@@ -109,6 +109,34 @@ class EinsumTest(OneDnnTestCase):
             text = jax.jit(lambda a, b: einsum.einsum("ab,bc->ac", a, b)).lower(a, b).as_text()
             self.assertNotIn("soft_prompts_product", text)
 
+    @parameterized.parameters((100, 50), (50, 100))
+    def test_shapes_that_do_not_fit_are_an_error(self, depth, other):
+        """One reads less than there is, the other would read more."""
+        a, b = jnp.ones((60, depth)), jnp.ones((other, 400))
+        with self.assertRaisesRegex(ValueError, "does not match"):
+            einsum.einsum("...h,hf->...f", a, b)
+        with self.assertRaisesRegex(ValueError, "does not match"):
+            einsum.times_narrow(a, b.astype("bfloat16"))
+
+    @parameterized.parameters(
+        ("ab,ab->", (1200, 1000), (1200, 1000)),
+        ("ab,bc", (130, 96), (96, 110)),
+        ("ab, bc -> ac", (130, 96), (96, 110)),
+        ("aab,bc->ac", (90, 90, 12), (12, 20)),
+        ("ab,bc->ac", (1200, 1), (30, 40)),
+        ("ab,bc->c", (130, 96), (96, 110)),
+        ("ab,bc->bc", (130, 96), (96, 110)),
+    )
+    def test_what_is_no_product_of_two_matrices(self, subscripts, a_shape, b_shape):
+        a, b = jnp.asarray(_normal(0, a_shape)), jnp.asarray(_normal(1, b_shape))
+
+        def both(function):
+            out, pull = jax.vjp(lambda a, b: function(subscripts, a, b), a, b)
+            return out, *pull(jnp.cos(out))
+
+        for found, expected in zip(both(einsum.einsum), both(jnp.einsum), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
     def test_under_vmap_and_scan(self):
         a, b = jnp.asarray(_normal(0, (3, 110, 96))), jnp.asarray(_normal(1, (96, 110)))
 

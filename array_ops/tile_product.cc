@@ -315,6 +315,7 @@ void AddColumns(const char* a, const Strided<const B>& b,
             AddProducts(rows + right * row_tiles * kTileBytes, kTileBytes,
                         Indices<row_tiles>());
           });
+          FinishWrites(memory);  // None of the next ones comes before.
           rows += kStepBytes;
         }
         StoreSums(sum, kTileBytes, Indices<row_tiles>());

@@ -12,8 +12,8 @@
 // The numbers of a, b and out are float or Bfloat16: all alike, all but out
 // Bfloat16, or only b. Sums are float32. A float is the sum of three bfloat16,
 // exactly, and the six larger of two floats' nine products count, as in
-// SplitProduct. As in all products on these units numbers below 2^-126 are
-// zero; an infinite float gives NaN.
+// SplitProduct, with what split_product.h says of huge and tiny numbers. Of
+// bfloat16 too numbers below 2^-126 are zero on these units.
 
 namespace soft_prompts {
 
