@@ -48,15 +48,15 @@ class RowGroupsTest(parameterized.TestCase):
 
     @parameterized.parameters((4, 8, 1), (8, 8, 1), (12, 8, 2), (32, 8, 4), (31, 8, 1), (10, 4, 5))
     def test_number_of_groups(self, rows, most, count):
-        batch = _batch([102] * rows, [1] * rows, width=103)
-        groups = row_groups.RowGroups(most, _WIDE).divide(batch)
+        batch = _batch([1] * rows, [1] * rows)
+        groups = row_groups.RowGroups(most, _WIDTHS, full_width=0).divide(batch)
         self.assertLen(groups, count)
         self.assertLen({len(group["is_correct"]) for group in groups}, 1)
 
-    # 8 rows of 128 tokens are 1,024: 36 rows of 20 + 8, but 9 of 100 + 8.
+    # 8 rows of 128 tokens are 1,024: 44 rows of 20 + 3, but 9 of 100 + 3.
     @parameterized.parameters(
         ([20] * 32, [32]),
-        ([20] * 48, [32, 16]),
+        ([20] * 48, [40, 8]),
         ([20] * 20 + [90] * 20, [16, 8, 8, 8]),
         ([20] * 24 + [90] * 8, [24, 8]),
         ([101] * 16, [8, 8]),
@@ -67,9 +67,25 @@ class RowGroupsTest(parameterized.TestCase):
         together = np.concatenate([group["is_correct"] for group in groups])
         self.assertCountEqual(together.tolist(), range(len(inputs)))
 
-    def test_groups_beyond_the_widest_bucket_are_not_merged(self):
-        groups = row_groups.RowGroups(2, _WIDTHS).divide(_batch([9] * 4, [1] * 4))
-        self.assertLen(groups, 2)
+    @parameterized.parameters((19, [2, 2]), (20, [4]))
+    def test_columns_beyond_the_widest_bucket_count(self, full_width, expected):
+        """4 rows of 9 + 1 tokens are as many as 2 of 20."""
+        divided = row_groups.RowGroups(2, _WIDTHS, full_width).divide(_batch([9] * 4, [1] * 4))
+        self.assertEqual([len(group["is_correct"]) for group in divided], expected)
+
+    @parameterized.parameters((69, [2, 2]), (70, [4]))
+    def test_all_candidates_of_a_row_count(self, full_width, expected):
+        """What models of labels read is not cut; 4 rows of 5 * (4 + 3) are as many as 2 of 70."""
+        batch = {
+            "encoder_input_tokens": np.ones((4, 5, 4), np.int32),
+            "decoder_target_tokens": np.ones((4, 5, 3), np.int32),
+            "decoder_loss_weights": np.ones((4, 5, 3), np.int32),
+            "is_correct": np.arange(20).reshape(4, 5),
+        }
+        divided = row_groups.RowGroups(2, _WIDTHS, full_width).divide(batch)
+        self.assertEqual([len(group["is_correct"]) for group in divided], expected)
+        together = np.concatenate([group["is_correct"] for group in divided])
+        np.testing.assert_array_equal(together, batch["is_correct"])
 
     def test_a_batch_that_is_not_divided_is_the_batch(self):
         batch = _batch([1, 1], [1, 1])
