@@ -53,10 +53,10 @@ class RowGroupsTest(parameterized.TestCase):
         self.assertLen(groups, count)
         self.assertLen({len(group["is_correct"]) for group in groups}, 1)
 
-    # 8 rows of 128 tokens are 1,024: 44 rows of 20 + 3, but 9 of 100 + 3.
+    # 8 rows of 128 tokens are 1,024: 44 rows of 20 + 3, of which 32 are taken, but 9 of 100 + 3.
     @parameterized.parameters(
         ([20] * 32, [32]),
-        ([20] * 48, [40, 8]),
+        ([20] * 48, [32, 16]),
         ([20] * 20 + [90] * 20, [16, 8, 8, 8]),
         ([20] * 24 + [90] * 8, [24, 8]),
         ([101] * 16, [8, 8]),
