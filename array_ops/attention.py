@@ -59,25 +59,21 @@ def _attend(queries, keys, values, bias):
     return call(queries, keys, values, bias)
 
 
-def _forward(*given):
-    arrays = tuple(each.value for each in given)
-    # A structure, not an array: whether the bias trains is known while the program is traced.
-    return _attend(*arrays), (arrays, () if given[3].perturbed else None)
+def _forward(*arrays):
+    return _attend(*arrays), arrays
 
 
-def _backward(saved, gradient):
-    arrays, trains = saved
+def _backward(arrays, gradient):
     queries, keys, values, bias = arrays
     call = jax.ffi.ffi_call(
         "soft_prompts_attention_gradient",
         (_like(queries), _like(keys), _like(values)),
         vmap_method="sequential",
     )
-    found = call(queries, keys, values, bias, gradient)
-    if trains is None:  # Everywhere but in model tuning.
-        return *found, None
+    # Where the bias does not train, which is everywhere but in model tuning, the compiler drops its
+    # gradient.
     of_bias = jax.vjp(lambda bias: reference(queries, keys, values, bias), bias)[1]
-    return *found, *of_bias(gradient)
+    return *call(queries, keys, values, bias, gradient), *of_bias(gradient)
 
 
-_attend.defvjp(_forward, _backward, symbolic_zeros=True)
+_attend.defvjp(_forward, _backward)

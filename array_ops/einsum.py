@@ -237,21 +237,23 @@ def _product(subscripts: str, a: Array, b: Array) -> Array:
 
 
 def _forward(subscripts, a, b):
-    out = _product(subscripts, a.value, b.value)
+    out = _product(subscripts, a, b)
     first, second, result = _split(subscripts)
     if not set(first) & set(second) & set(result):
         out = jax.ad_checkpoint.checkpoint_name(out, NAME)
-    # Each is kept only where the other's gradient is asked for: that of a frozen kernel is not.
-    return out, (a.value if b.perturbed else None, b.value if a.perturbed else None)
+    return out, (a, b)
 
 
 def _backward(subscripts, saved, gradient):
     a, b = saved
     first, second, out = _split(subscripts)
+    # What is not needed, as the gradient of a frozen kernel, the compiler drops. Not by
+    # `symbolic_zeros`: a function that is traced once and differentiated for one argument here and
+    # another there (equal layers) gives `_backward` what was saved for the other.
     return (
-        None if b is None else _product(f"{out},{second}->{first}", gradient, b),
-        None if a is None else _product(f"{out},{first}->{second}", gradient, a),
+        _product(f"{out},{second}->{first}", gradient, b),
+        _product(f"{out},{first}->{second}", gradient, a),
     )
 
 
-_product.defvjp(_forward, _backward, symbolic_zeros=True)
+_product.defvjp(_forward, _backward)
