@@ -72,8 +72,8 @@ void PackTile(const Lines& lines, int64_t line, int64_t depth, bool by_line,
 // goes through memory in the order in which the numbers lie there.
 void Pack(const Lines& lines, int64_t line, int64_t count, int64_t depth,
           int64_t size, bool by_line, char* to) {
-  const int64_t strips = RoundUp(count, kSide) / kSide;
-  const int64_t steps = RoundUp(size, kTileDepth) / kTileDepth;
+  const int64_t strips = Units(count, kSide);
+  const int64_t steps = Units(size, kTileDepth);
   const bool along_depth = lines.depth_step == 1;
   const auto pack = along_depth ? PackTile<true> : PackTile<false>;
   const int64_t outer = along_depth ? strips : steps;
@@ -169,7 +169,7 @@ void PartialSquare(const char* a, const char* b, int64_t steps, bool add,
 void Block(const char* a, const char* b, int64_t steps, bool add,
            const Strided<float>& out) {
   const int64_t strip_bytes = steps * kStepBytes;
-  const int64_t squares = RoundUp(out.rows, kSide) / kSide;
+  const int64_t squares = Units(out.rows, kSide);
   const int64_t lines = kStepBytes / kLineBytes / squares;
   for (int64_t n = 0; n < out.columns; n += kSide) {
     const char* const b_strip = b + n / kSide * strip_bytes;
@@ -208,8 +208,7 @@ void SplitProduct(const Strided<const float>& a, const Strided<const float>& b,
   const Lines rows = {a.data, a.rows, a.columns, a.row_step, a.column_step};
   const Lines columns = {b.data, b.columns, b.rows, b.column_step, b.row_step};
   const auto bytes = [&](int64_t lines, int64_t depth) {
-    return RoundUp(lines, kSide) / kSide *
-           (RoundUp(depth, kTileDepth) / kTileDepth) * kStepBytes;
+    return Units(lines, kSide) * Units(depth, kTileDepth) * kStepBytes;
   };
   const int64_t depth = std::min(a.columns, kMostDepth);
   char* a_packed = a_scratch.Get(bytes(std::min(a.rows, kMostRows), depth));
@@ -218,7 +217,7 @@ void SplitProduct(const Strided<const float>& a, const Strided<const float>& b,
   const Tiles tiles;
   for (int64_t k = 0; k < a.columns; k += kMostDepth) {
     const int64_t size = std::min(kMostDepth, a.columns - k);
-    const int64_t steps = RoundUp(size, kTileDepth) / kTileDepth;
+    const int64_t steps = Units(size, kTileDepth);
     for (int64_t n = 0; n < b.columns; n += kMostColumns) {
       const int64_t width = std::min(kMostColumns, b.columns - n);
       Pack(columns, n, width, k, size, /*by_line=*/false, b_packed);

@@ -116,7 +116,7 @@ inline void LoadLine(const float* from, int64_t left, __m512i* parts) {
 // ones of the transposed product.
 template <typename A>
 void PackRows(const Strided<const A>& a, bool transposed, char* to) {
-  const int64_t part_bytes = RoundUp(a.rows, kTile) / kTile * kTileBytes;
+  const int64_t part_bytes = Units(a.rows, kTile) * kTileBytes;
   for (int64_t k = 0; k < a.columns; k += kTileDepth) {
     const int64_t left = a.columns - k;
     for (int64_t row = 0; row < a.rows; row += kTile, to += kTileBytes) {
@@ -203,12 +203,12 @@ void AddRows(const char* a, const Strided<const B>& b,
              const Strided<Out>& out) {
   alignas(64) char packed[kParts<B> * kSums * kTileBytes];
   alignas(64) char sums[kMostSums * kTileBytes];
-  const int64_t row_tiles = RoundUp(out.rows, kTile) / kTile;
+  const int64_t row_tiles = Units(out.rows, kTile);
   const int64_t most = kMostSums / row_tiles / kSums * kWidth;
   const int64_t step = row_tiles * kTileBytes;
   for (int64_t start = 0; start < out.columns; start += most) {
     const int64_t columns = std::min(most, out.columns - start);
-    std::memset(sums, 0, RoundUp(columns, kWidth) / kTile * step);
+    std::memset(sums, 0, Units(columns, kWidth) * kSums * step);
     const char* rows = a;
     for (int64_t k = 0; k < b.rows; k += kTileDepth, rows += kParts<A> * step) {
       for (int64_t n = 0; n < columns; n += kWidth) {
@@ -347,9 +347,9 @@ template <typename A, typename B, typename Out>
 void TileProduct(const Strided<const A>& a, const Strided<const B>& b,
                  const Strided<Out>& out) {
   thread_local Scratch scratch;
-  const int64_t row_tiles = RoundUp(a.rows, kTile) / kTile;
-  char* const packed = scratch.Get(RoundUp(a.columns, kTileDepth) / kTileDepth *
-                                   row_tiles * kParts<A> * kTileBytes);
+  const int64_t row_tiles = Units(a.rows, kTile);
+  char* const packed = scratch.Get(Units(a.columns, kTileDepth) * row_tiles *
+                                   kParts<A> * kTileBytes);
   const bool transposed = b.column_step != 1;
   PackRows(a, transposed, packed);
   FinishWrites(packed);

@@ -30,10 +30,6 @@ constexpr int64_t kSide = 2 * kTile;
 template <int parts>
 constexpr int64_t kStepBytes = parts * 2 * kTileBytes;
 
-constexpr int64_t Units(int64_t n, int64_t unit) {
-  return (n + unit - 1) / unit;
-}
-
 // Each number as the sum of `parts` bfloat16, in the upper halves.
 template <int parts>
 inline void SplitInto(__m512 x, __m512 split[parts]) {

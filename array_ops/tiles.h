@@ -21,8 +21,9 @@ namespace {
 constexpr int64_t kTile = 16, kTileDepth = 32;
 constexpr int64_t kLineBytes = 64, kTileBytes = 1024;
 
-constexpr int64_t RoundUp(int64_t n, int64_t unit) {
-  return (n + unit - 1) / unit * unit;
+// How many units hold n.
+constexpr int64_t Units(int64_t n, int64_t unit) {
+  return (n + unit - 1) / unit;
 }
 
 // Memory of a thread, aligned to cache lines, kept from product to product.
