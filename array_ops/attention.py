@@ -7,6 +7,8 @@ the processor's cache, keeps nothing, and computes the weights again for the gra
 memory. Elsewhere it is `reference`, which says what is computed.
 """
 
+import functools
+
 import jax
 
 from array_ops import einsum, onednn
@@ -70,10 +72,14 @@ def _backward(arrays, gradient):
         (_like(queries), _like(keys), _like(values)),
         vmap_method="sequential",
     )
-    # Where the bias does not train, which is everywhere but in model tuning, the compiler drops its
-    # gradient.
-    of_bias = jax.vjp(lambda bias: reference(queries, keys, values, bias), bias)[1]
-    return *call(queries, keys, values, bias, gradient), *of_bias(gradient)
+    return *call(queries, keys, values, bias, gradient), _bias_gradient(*arrays, gradient)
+
+
+# Traced once for many equal layers. Where the bias does not train, which is everywhere but in model
+# tuning, the compiler drops it.
+@functools.partial(jax.jit, inline=True)
+def _bias_gradient(queries, keys, values, bias, gradient):
+    return jax.vjp(lambda bias: reference(queries, keys, values, bias), bias)[1](gradient)[0]
 
 
 _attend.defvjp(_forward, _backward)

@@ -244,8 +244,9 @@ def _forward(subscripts, a, b):
     return out, (a, b)
 
 
-def _backward(subscripts, saved, gradient):
-    a, b = saved
+# Equal products of many layers are traced once.
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def _gradients(subscripts, a, b, gradient):
     first, second, out = _split(subscripts)
     # What is not needed, as the gradient of a frozen kernel, the compiler drops. Not by
     # `symbolic_zeros`: a function that is traced once and differentiated for one argument here and
@@ -254,6 +255,10 @@ def _backward(subscripts, saved, gradient):
         _product(f"{out},{second}->{first}", gradient, b),
         _product(f"{out},{first}->{second}", gradient, a),
     )
+
+
+def _backward(subscripts, saved, gradient):
+    return _gradients(subscripts, *saved, gradient)
 
 
 _product.defvjp(_forward, _backward)
