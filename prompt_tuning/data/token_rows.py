@@ -22,7 +22,7 @@ MODEL_FEATURES = (
     "decoder_loss_weights",
 )
 
-# Widths that batches may have, by task feature; each is compiled once.
+# Widths that batches may have, by task feature. A program is compiled for each that is met.
 LENGTH_BUCKETS: Mapping[str, tuple[int, ...]] = {
     "inputs": (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024),
     "targets": (4, 8, 16, 32, 64, 128, 256, 512),
