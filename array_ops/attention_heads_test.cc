@@ -48,14 +48,14 @@ class Matrix {
     return Wide(memory_.data()[row * step_ + column]);
   }
 
-  // The largest difference, in units of the largest number of `other`; infinity
-  // if one is not a number, or something between the rows was written.
-  double Error(const Doubles& other) const {
+  // The largest difference, in units of the largest of `sizes`; infinity if one
+  // is not a number, or something between the rows was written.
+  double Error(const Doubles& other, const Doubles& sizes) const {
     double largest = 1e-30, difference = 0;
     for (int64_t i = 0; i < rows_; ++i) {
       for (int64_t j = 0; j < columns_; ++j) {
         const double x = other[i * columns_ + j];
-        largest = std::max(largest, std::abs(x));
+        largest = std::max(largest, sizes[i * columns_ + j]);
         const double error = std::abs((*this)(i, j) - x);
         if (std::isnan(error)) return INFINITY;
         difference = std::max(difference, error);
@@ -111,8 +111,20 @@ struct Arrays {
   const Guarded<Number> bias;
 };
 
+// The size of what is rounded: the absolute values of what a product adds up.
+template <typename A, typename B>
+Doubles Sizes(int64_t rows, int64_t depth, int64_t columns, const A& a,
+              const B& b) {
+  return Product(
+      rows, depth, columns,
+      [&](int64_t i, int64_t j) { return std::abs(a(i, j)); },
+      [&](int64_t i, int64_t j) { return std::abs(b(i, j)); });
+}
+
+// Results, and their sizes: a gradient is what remains of larger numbers.
 struct Expected {
   Doubles out, of_queries, of_keys, of_values;
+  Doubles out_size, of_queries_size, of_keys_size, of_values_size;
 };
 
 template <typename Number>
@@ -124,7 +136,9 @@ Expected Expect(const Arrays<Number>& x, int64_t count, int64_t width,
   Doubles weights = Product(count, depth, width, x.queries, turned(x.keys));
   const Doubles pulled =
       Product(count, depth, width, x.gradient, turned(x.values));
-  Doubles slopes(count * width);
+  const Doubles pulled_sizes =
+      Sizes(count, depth, width, x.gradient, turned(x.values));
+  Doubles slopes(count * width), slope_sizes(count * width);
   for (int64_t i = 0; i < count; ++i) {
     double* const row = weights.data() + i * width;
     for (int64_t j = 0; j < width; ++j) {
@@ -132,14 +146,17 @@ Expected Expect(const Arrays<Number>& x, int64_t count, int64_t width,
       row[j] = static_cast<float>(row[j] + Wide(x.bias.data()[i * width + j]));
     }
     const double top = *std::max_element(row, row + width);
-    double total = 0, mean = 0;
+    double total = 0, mean = 0, mean_size = 0;
     for (int64_t j = 0; j < width; ++j)
       total += row[j] = std::exp(row[j] - top);
     for (int64_t j = 0; j < width; ++j) {
       mean += (row[j] /= total) * pulled[i * width + j];
+      mean_size += row[j] * pulled_sizes[i * width + j];
     }
     for (int64_t j = 0; j < width; ++j) {
       slopes[i * width + j] = row[j] * (pulled[i * width + j] - mean);
+      slope_sizes[i * width + j] =
+          row[j] * (pulled_sizes[i * width + j] + mean_size);
     }
   }
   const auto weight = [&](int64_t i, int64_t j) {
@@ -148,10 +165,17 @@ Expected Expect(const Arrays<Number>& x, int64_t count, int64_t width,
   const auto slope = [&](int64_t i, int64_t j) {
     return slopes[i * width + j];
   };
+  const auto slope_size = [&](int64_t i, int64_t j) {
+    return slope_sizes[i * width + j];
+  };
   return {Product(count, width, depth, weight, x.values),
           Product(count, width, depth, slope, x.keys),
           Product(width, count, depth, turned(slope), x.queries),
-          Product(width, count, depth, turned(weight), x.gradient)};
+          Product(width, count, depth, turned(weight), x.gradient),
+          Sizes(count, width, depth, weight, x.values),
+          Sizes(count, width, depth, slope_size, x.keys),
+          Sizes(width, count, depth, turned(slope_size), x.queries),
+          Sizes(width, count, depth, turned(weight), x.gradient)};
 }
 
 // How many of `tries` heads of random sizes one way computes wrongly.
@@ -159,8 +183,9 @@ template <typename Number>
 int CountWrong(const char* name, int tries,
                const decltype(TileAttention<Number>)& attention,
                const decltype(TileAttentionGradient<Number>)& its_gradient) {
-  // bfloat16: weights, slopes and results are rounded to 8 bits.
-  const double tolerance = std::is_same<Number, float>::value ? 5e-6 : 1.5e-2;
+  // bfloat16: weights, slopes and results are rounded to 8 bits. Of 3,840 heads
+  // the worst was 9.2e-7 and 5.6e-3.
+  const double tolerance = std::is_same<Number, float>::value ? 2e-6 : 1e-2;
   int wrong = 0;
   for (int i = 0; i < tries; ++i) {
     const int64_t count = Integer(1, Integer(0, 3) ? 80 : 400);
@@ -173,12 +198,11 @@ int CountWrong(const char* name, int tries,
     its_gradient(x.head(), x.gradient.in(), of_queries.out(), of_keys.out(),
                  of_values.out());
     const Expected expected = Expect(x, count, width, depth);
-    // Of one key the weight is one whatever the query is; what is left of the
-    // slopes is rounding.
-    const double worst =
-        std::max({out.Error(expected.out), of_values.Error(expected.of_values),
-                  width == 1 ? 0 : of_queries.Error(expected.of_queries),
-                  width == 1 ? 0 : of_keys.Error(expected.of_keys)});
+    const double worst = std::max(
+        {out.Error(expected.out, expected.out_size),
+         of_values.Error(expected.of_values, expected.of_values_size),
+         of_queries.Error(expected.of_queries, expected.of_queries_size),
+         of_keys.Error(expected.of_keys, expected.of_keys_size)});
     if (worst <= tolerance) continue;
     ++wrong;
     std::printf("wrong: %ld queries, %ld keys, %ld numbers: error %.1e\n",
