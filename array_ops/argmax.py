@@ -21,6 +21,9 @@ def argmax(x: Array) -> Array:
 
     Returns:
         int32 `[...]`.
+
+    Raises:
+        ValueError: as `jnp.argmax`, where V is 0.
     """
     if jax.default_backend() != "cpu" or not 0 < x.shape[-1] <= _MOST:
         return jnp.argmax(x, axis=-1).astype(jnp.int32)

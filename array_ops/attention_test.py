@@ -47,6 +47,14 @@ def _largest(queries, keys, values, bias, gradient):
     return [array.max() for array in _sums(weights, slopes, *others)]
 
 
+def _arrays(batch, count, heads, depth, bias, scale, dtype):
+    """Queries, keys, values and bias of that dtype, and a gradient of the result."""
+    like_queries, like_keys = ((batch, size, heads, depth) for size in (count, bias.shape[-1]))
+    queries, gradient = (_normal(seed, like_queries, dtype) for seed in (0, 4))
+    keys, values = (_normal(seed, like_keys, dtype) for seed in (1, 2))
+    return (queries / np.asarray(scale, dtype), keys, values, bias.astype(dtype)), gradient
+
+
 def _weights(queries, keys, bias):
     # In float32 nothing is left of what a query that may read nothing had for logits.
     logits = (np.einsum("bqnd,bknd->bnqk", queries, keys) + bias).astype("float32")
@@ -84,13 +92,7 @@ class AttendTest(parameterized.TestCase):
         bias = _normal(3, (batch if whole[0] else 1, heads if whole[1] else 1, count, width))
         bias[..., width // 2 :: 5] = -1e10  # Padding among the keys,
         bias[:, :, 3] = -1e10  # and a query that may read nothing: all alike.
-        arrays = (
-            _normal(0, (batch, count, heads, depth), dtype) / np.asarray(8, dtype),
-            _normal(1, (batch, width, heads, depth), dtype),
-            _normal(2, (batch, width, heads, depth), dtype),
-            bias.astype(dtype),
-        )
-        gradient = _normal(4, (batch, count, heads, depth), dtype)
+        arrays, gradient = _arrays(batch, count, heads, depth, bias, 8, dtype)
 
         @jax.jit
         def ours(*arrays):
@@ -124,13 +126,7 @@ class AttendTest(parameterized.TestCase):
         bias = _normal(3, (batch if whole[0] else 1, heads if whole[1] else 1, count, width))
         bias[..., seed::3] = -1e10
         bias[:, :, -1] = -1e10
-        arrays = (
-            _normal(0, (batch, count, heads, depth), dtype) / np.asarray(depth**0.5, dtype),
-            _normal(1, (batch, width, heads, depth), dtype),
-            _normal(2, (batch, width, heads, depth), dtype),
-            bias.astype(dtype),
-        )
-        gradient = _normal(4, (batch, count, heads, depth), dtype)
+        arrays, gradient = _arrays(batch, count, heads, depth, bias, depth**0.5, dtype)
 
         @jax.jit
         def ours(*arrays):

@@ -10,11 +10,8 @@
 namespace soft_prompts {
 namespace {
 
-constexpr int64_t kParts = kSplitParts;
-// The result is computed in squares of two by two tiles.
-constexpr int64_t kSide = 2 * kTile;
 // One step of a packed strip: the parts of 2 tiles.
-constexpr int64_t kStepBytes = kParts * 2 * kTileBytes;
+constexpr int64_t kStepBytes = kSplitParts * 2 * kTileBytes;
 // What is packed at a time: 768 KB of a for the second cache, 3 MB of b.
 constexpr int64_t kMostDepth = 512, kMostRows = 256, kMostColumns = 1024;
 // Below this, packing costs about what the units save.
@@ -33,16 +30,16 @@ template <bool along_depth>
 void PackTile(const Lines& lines, int64_t line, int64_t depth, bool by_line,
               char* to) {
   const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000));
-  __m512i tiles[kParts][kTile];
+  __m512i tiles[kSplitParts][kTile];
   for (int64_t i = 0; i < kTile; ++i) {
-    __m512 low[kParts], high[kParts];
+    __m512 low[kSplitParts], high[kSplitParts];
     if (along_depth) {
       const float* from = lines.data + (line + i) * lines.line_step + depth;
       const bool there = line + i < lines.count;
       const int64_t left = there ? lines.depth - depth : 0;
       Split(_mm512_maskz_loadu_ps(Live(left), from), low);
       Split(_mm512_maskz_loadu_ps(Live(left - kTile), from + kTile), high);
-      for (int64_t p = 0; p < kParts; ++p) {
+      for (int64_t p = 0; p < kSplitParts; ++p) {
         tiles[p][i] = UpperHalves(low[p], high[p]);
       }
     } else {
@@ -53,13 +50,13 @@ void PackTile(const Lines& lines, int64_t line, int64_t depth, bool by_line,
       Split(_mm512_maskz_loadu_ps(at + 1 < lines.depth ? live : 0,
                                   from + lines.depth_step),
             high);
-      for (int64_t p = 0; p < kParts; ++p) {
+      for (int64_t p = 0; p < kSplitParts; ++p) {
         tiles[p][i] = _mm512_or_si512(_mm512_srli_epi32(Bits(low[p]), 16),
                                       _mm512_and_si512(Bits(high[p]), upper));
       }
     }
   }
-  for (int64_t p = 0; p < kParts; ++p) {
+  for (int64_t p = 0; p < kSplitParts; ++p) {
     if (along_depth != by_line) Transpose(tiles[p]);
     for (int64_t i = 0; i < kTile; ++i) {
       _mm512_store_si512(to + p * 2 * kTileBytes + i * 64, tiles[p][i]);

@@ -25,10 +25,14 @@ def take(table: Array, tokens: Array) -> Array:
 
     Args:
         table: `[V, H]` of any floating dtype.
-        tokens: int32 `[...]`; ids beyond the table give rows of NaN.
+        tokens: int32 `[...]`; ids from -V to -1 count from the end, others beyond the table give
+            rows of NaN.
 
     Returns:
         `[..., H]` of the table's dtype.
+
+    Raises:
+        TypeError: as `jnp.take`, of tokens that are not integers.
     """
     return _take(table, tokens) if table.dtype == jnp.bfloat16 else reference(table, tokens)
 

@@ -12,10 +12,6 @@
 namespace soft_prompts {
 namespace {
 
-// How many bfloat16 a number is the sum of.
-template <typename Number>
-constexpr int kParts = std::is_same<Number, float>::value ? 3 : 1;
-
 // `count` rows of a matrix whose columns lie side by side, as constants.
 template <typename Number>
 Strided<const std::remove_const_t<Number>> Rows(const Strided<Number>& matrix,

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 #include <utility>
 
 #include "array_ops/tiles.h"
@@ -12,8 +11,6 @@
 namespace soft_prompts {
 namespace {
 
-template <typename Number>
-constexpr int64_t kParts = std::is_same<Number, float>::value ? kSplitParts : 1;
 // The tiles 0 to 3 are sums, 4 a left operand, the others right ones.
 constexpr int64_t kSums = 4;
 constexpr int64_t kMostRows = kSums * kTile;

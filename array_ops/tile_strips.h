@@ -25,8 +25,6 @@
 namespace soft_prompts {
 namespace {
 
-constexpr int64_t kSide = 2 * kTile;
-
 template <int parts>
 constexpr int64_t kStepBytes = parts * 2 * kTileBytes;
 

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <type_traits>
 
 // Tiles of a processor with AMX: 16 lines of 64 bytes, which are 16 x 32
 // bfloat16 of a left operand, 16 pairs of rows by 16 columns of a right one, or
@@ -20,6 +21,8 @@ namespace {
 
 constexpr int64_t kTile = 16, kTileDepth = 32;
 constexpr int64_t kLineBytes = 64, kTileBytes = 1024;
+// Larger products are computed in squares of two by two tiles.
+constexpr int64_t kSide = 2 * kTile;
 
 // How many units hold n.
 constexpr int64_t Units(int64_t n, int64_t unit) {
@@ -49,6 +52,9 @@ class Scratch {
 
 // A number as the sum of three bfloat16, largest first.
 constexpr int64_t kSplitParts = 3;
+// How many bfloat16 a number is the sum of.
+template <typename Number>
+constexpr int64_t kParts = std::is_same<Number, float>::value ? kSplitParts : 1;
 
 inline __m512i Bits(__m512 x) { return _mm512_castps_si512(x); }
 

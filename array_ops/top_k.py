@@ -24,6 +24,9 @@ def top_k(x: Array, k: int) -> tuple[Array, Array]:
 
     Returns:
         Values `[R, k]` of the dtype of `x`, and int32 indices `[R, k]`.
+
+    Raises:
+        ValueError: as `jax.lax.top_k`, of a larger k.
     """
     rows, width = x.shape
     blocks = width // _BLOCK
@@ -31,8 +34,8 @@ def top_k(x: Array, k: int) -> tuple[Array, Array]:
         return jax.lax.top_k(x, k)
     by_block = x.reshape(rows, blocks, _BLOCK)
     chosen = jnp.sort(jax.lax.top_k(jnp.max(by_block, axis=-1), k)[1], axis=-1)
-    candidates = jnp.take_along_axis(by_block, chosen[:, :, None], axis=1).reshape(rows, -1)
-    values, at = jax.lax.top_k(candidates, k)
+    candidates = jnp.take_along_axis(by_block, chosen[:, :, None], axis=1)
+    values, at = jax.lax.top_k(candidates.reshape(rows, k * _BLOCK), k)
     # In the order of blocks, so that of equal numbers the first is found first.
     block = jnp.take_along_axis(chosen, at // _BLOCK, axis=1)
     return values, block * _BLOCK + at % _BLOCK

@@ -39,6 +39,10 @@ class TopKTest(parameterized.TestCase):
             text = jax.jit(top_k.top_k, static_argnums=1).lower(x, 8).as_text()
             self.assertNotRegex(text, r"top_k.*tensor<2x32128x")
 
+    def test_no_rows(self):
+        values, index = top_k.top_k(np.zeros((0, 8192), "float32"), 2)
+        self.assertEqual((values.shape, index.shape), ((0, 2), (0, 2)))
+
     def test_nan(self):
         x = np.ones((1, 8192), "float32")
         x[0, 5000] = np.nan
